@@ -1,1 +1,17 @@
-//! (being built)
+//! What may be asked of a chain, as a port. Four verbs: *inspect* a payment, *prepare* a
+//! transaction, *broadcast* it, *observe* what became of the money.
+//!
+//! Architecture invariant: names no chain. An adapter (EVM, Solana) implements [`Chain`]; the
+//! engine sees nothing else.
+
+pub mod adapter;
+pub mod authorization;
+pub mod error;
+pub mod observation;
+#[cfg(feature = "simulated")]
+pub mod simulated;
+
+pub use adapter::{Broadcast, Chain, Inspection, Intent, LaneState, Prepared, Slot};
+pub use authorization::Authorization;
+pub use error::ChainError;
+pub use observation::{DeathCause, DeathProof, Evidence, Observation, Outcome, Watch};

@@ -1,0 +1,155 @@
+//! The port itself.
+
+use async_trait::async_trait;
+use faregate_protocol::{Network, PaymentRequest, Reason, SupportedKind};
+
+use crate::{Authorization, ChainError, Observation, Watch};
+
+/// The verdict of *inspect*.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Inspection {
+    /// The payment would settle on the state of block `head`.
+    Valid {
+        /// What it says.
+        authorization: Authorization,
+        /// The block its state was read at: the authorization was unused then.
+        head: u64,
+    },
+    /// It would not.
+    Invalid {
+        /// Why.
+        reason: Reason,
+        /// Who pays, when it could be read.
+        payer: Option<String>,
+    },
+}
+
+/// What a transaction is for. It never changes for a slot, whatever the fees do.
+#[derive(Clone, Copy, Debug)]
+pub enum Intent<'a> {
+    /// Move one payment.
+    Transfer(&'a PaymentRequest),
+    /// Use the nonce up and do nothing, because the payment it was meant for is dead.
+    NoOp,
+}
+
+/// A place in a lane.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Slot {
+    /// Signer, in the chain's usual spelling.
+    pub signer: String,
+    /// Transaction nonce.
+    pub nonce: u64,
+}
+
+/// Signed bytes that have not left the process. They hold a bearer authorization, so `Debug`
+/// leaves them out.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Prepared {
+    /// The transaction's hash, known before it is sent.
+    pub transaction: String,
+    /// The signed bytes.
+    pub raw: Vec<u8>,
+    /// Most it may pay for one unit of gas, in wei.
+    pub max_fee_wei: u128,
+    /// Tip for one unit of gas, in wei.
+    pub tip_wei: u128,
+    /// Most gas it may use.
+    pub gas_limit: u64,
+}
+
+impl std::fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Prepared").field("transaction", &self.transaction).finish_non_exhaustive()
+    }
+}
+
+/// What an endpoint said to signed bytes. Only [`Broadcast::Accepted`] and
+/// [`Broadcast::AlreadyKnown`] promise anything, and nothing says that the payment failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Broadcast {
+    /// Taken into the pool.
+    Accepted,
+    /// It was there already: as good as accepted.
+    AlreadyKnown,
+    /// The nonce was used: go and look which transaction used it.
+    NonceTooLow,
+    /// The fee is too low, for the pool or to replace another transaction.
+    Underpriced,
+    /// The signer cannot pay for the gas.
+    InsufficientFunds,
+    /// Refused for another reason.
+    Rejected,
+    /// No answer: it may or may not be on its way.
+    Unknown,
+}
+
+/// What the chain knows of a signer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LaneState {
+    /// Number of its mined transactions, which is the next nonce to be mined.
+    pub mined_nonce: u64,
+    /// The same with its pool transactions.
+    pub pending_nonce: u64,
+    /// Balance for gas, in wei.
+    pub balance_wei: u128,
+}
+
+/// One chain. Implementations keep no payment state: what must be remembered is the ledger's.
+#[async_trait]
+pub trait Chain: Send + Sync {
+    /// Its CAIP-2 id.
+    fn network(&self) -> &Network;
+
+    /// What it can verify and settle now.
+    fn supported(&self) -> Vec<SupportedKind>;
+
+    /// Its signers, in the chain's usual spelling; one lane each.
+    fn signers(&self) -> Vec<String>;
+
+    /// Decodes a payment without I/O and without believing it.
+    ///
+    /// # Errors
+    /// The reason why it cannot be a payment here.
+    fn read(&self, request: &PaymentRequest) -> Result<Authorization, Reason>;
+
+    /// *Inspect*: would this payment settle now? Static checks and the signature first, then at
+    /// most one round trip for a payer without code.
+    ///
+    /// `now_unix` is the caller's clock in seconds.
+    ///
+    /// # Errors
+    /// [`ChainError`] when the chain gave no answer; that is no verdict.
+    async fn inspect(
+        &self,
+        request: &PaymentRequest,
+        now_unix: u64,
+    ) -> Result<Inspection, ChainError>;
+
+    /// *Prepare*: signs a transaction for a slot. Nothing leaves the process but fee questions.
+    ///
+    /// # Errors
+    /// [`ChainError`].
+    async fn prepare(&self, intent: Intent<'_>, slot: &Slot) -> Result<Prepared, ChainError>;
+
+    /// *Broadcast*: sends bytes that the ledger has recorded.
+    async fn broadcast(&self, raw: &[u8]) -> Broadcast;
+
+    /// *Observe*: looks for proof.
+    ///
+    /// # Errors
+    /// [`ChainError`] when the chain gave no answer; that proves nothing.
+    async fn observe(&self, watch: Watch<'_>) -> Result<Observation, ChainError>;
+
+    /// What the chain knows of a signer.
+    ///
+    /// # Errors
+    /// [`ChainError`].
+    async fn lane_state(&self, signer: &str) -> Result<LaneState, ChainError>;
+
+    /// Whether the chain answers and can take new work; the error says why not.
+    ///
+    /// # Errors
+    /// [`ChainError`].
+    async fn ready(&self) -> Result<(), ChainError>;
+}

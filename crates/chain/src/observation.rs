@@ -1,0 +1,98 @@
+//! What became of the money: the only source of "paid" and "not charged".
+
+use faregate_protocol::PaymentRequest;
+
+/// A question about one payment.
+#[derive(Clone, Debug)]
+pub struct Watch<'a> {
+    /// The payment with the seller's requirements.
+    pub request: &'a PaymentRequest,
+    /// Own transactions that carry it, newest last.
+    pub transactions: &'a [String],
+    /// Evidence in this block or before it is refused: the authorization was unused then.
+    pub head_at_claim: u64,
+}
+
+/// The chain's answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observation {
+    /// Latest block number.
+    pub head: u64,
+    /// Latest final block number.
+    pub finalized: u64,
+    /// What became of the money.
+    pub outcome: Outcome,
+}
+
+/// What became of the money.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing is proven. `in_pool` lists own transactions that the endpoint still knows as
+    /// pending, `reverted` those that were mined without effect.
+    Unknown {
+        /// Own transactions waiting in the endpoint's pool.
+        in_pool: Vec<String>,
+        /// Own transactions that were mined and reverted.
+        reverted: Vec<Reverted>,
+    },
+    /// The money moved to the payee: proven by logs.
+    Paid(Evidence),
+    /// The authorization can never move money to the payee: proven at a final block.
+    Dead(DeathProof),
+}
+
+/// An own transaction that was mined without effect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reverted {
+    /// The transaction.
+    pub transaction: String,
+    /// Gas it cost.
+    pub gas_used: u64,
+}
+
+/// One log that pays for one payment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Evidence {
+    /// Transaction that holds the log; not necessarily one of ours.
+    pub transaction: String,
+    /// Index of the asset's `AuthorizationUsed` log in the block.
+    pub log_index: u64,
+    /// Block number.
+    pub block_number: u64,
+    /// Block hash, hex.
+    pub block_hash: String,
+    /// Gas used by the whole transaction.
+    pub gas_used: u64,
+}
+
+/// Why the authorization is dead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeathCause {
+    /// Unused, and a final block's time is past its end.
+    Expired,
+    /// Cancelled by the payer in a final block.
+    Cancelled,
+    /// Used in a final block by a transfer that does not pay this payee.
+    Superseded,
+}
+
+impl DeathCause {
+    /// Name for the journal.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Expired => "expired",
+            Self::Cancelled => "cancelled",
+            Self::Superseded => "superseded",
+        }
+    }
+}
+
+/// Proof that nobody was and nobody will be charged by this authorization for this payee.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeathProof {
+    /// Why.
+    pub cause: DeathCause,
+    /// The final block it was read at.
+    pub at_block: u64,
+}

@@ -1,0 +1,1 @@
+//! A deterministic chain with faults, for tests.
