@@ -1,1 +1,32 @@
-//! (being built)
+//! What is remembered: claims of the gate, settlements of the engine, nonce slots, signed bytes,
+//! evidence, and an append-only journal of every move.
+//!
+//! The uniqueness constraints are what makes double acceptance impossible:
+//!
+//! | | constraint | stops |
+//! |---|---|---|
+//! | U1 | `claims.payment_key` primary key | one payload, many requests |
+//! | U2 | `claims.grant_id` set once, by compare-and-set | two answers for one claim |
+//! | U3 | `settlements.payment_key` primary key | many callers of settle |
+//! | U4 | `settlements.success_reported_to` set once | many successes for one settlement |
+//! | U6 | `nonce_slots` primary key | two intents for one nonce |
+//! | U7 | one live `slot_items` row a payment | one payment in two live slots |
+//! | U8, U9 | `evidence.payment_key` unique, log primary key | one log for two payments, and back |
+//!
+//! Architecture invariant: the only crate that names sqlx; knows no HTTP and no chain call.
+
+pub mod claims;
+pub mod error;
+pub mod journal;
+pub mod settlements;
+pub mod sqlite;
+pub mod transitions;
+
+pub use claims::{Claim, ClaimMove, ClaimStore, Claimed, Hold, NewClaim};
+pub use error::LedgerError;
+pub use journal::JournalEntry;
+pub use settlements::{
+    Attempt, EvidenceRow, NewSettlement, Reserved, Settlement, SettlementStore, SlotRow,
+};
+pub use sqlite::SqliteLedger;
+pub use transitions::{ClaimState, SettlementState, SlotKind, SlotState};

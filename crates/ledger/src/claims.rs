@@ -1,0 +1,172 @@
+//! Claims: a gate's hold on one payment, from the insert that wins it to the grant that lets the
+//! first byte leave.
+
+use async_trait::async_trait;
+use faregate_protocol::{Amount, PaymentKey};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::{ClaimState, JournalEntry, LedgerError};
+
+/// What a claim stores when it is inserted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewClaim {
+    /// Names the on-chain single-use token (U1).
+    pub key: PaymentKey,
+    /// Idempotency key towards the facilitator.
+    pub settle_id: Uuid,
+    /// Name of the facilitator that will settle; settlements are sticky to it.
+    pub facilitator: String,
+    /// sha256 over the parts of the request that the payment buys.
+    pub request_fp: [u8; 32],
+    /// sha256 of the seller's own requirements.
+    pub requirements_hash: [u8; 32],
+    /// sha256 of the signed payload.
+    pub payload_hash: [u8; 32],
+    /// Name of the route.
+    pub route: String,
+    /// CAIP-2 id.
+    pub network: String,
+    /// Who pays.
+    pub payer: String,
+    /// Who is paid.
+    pub pay_to: String,
+    /// What is paid with.
+    pub asset: String,
+    /// How much, in atomic units.
+    pub amount: Amount,
+    /// End of the authorization, unix seconds.
+    pub valid_before: u64,
+}
+
+/// Right to move a claim. Every move checks the token; a holder whose token is old moves nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// The claim.
+    pub key: PaymentKey,
+    /// Fencing token, +1 at each hand-over.
+    pub token: i64,
+    /// How often the key was claimed; the handler runs at most once in each epoch.
+    pub epoch: i64,
+    /// Idempotency key towards the facilitator; it stays the same over epochs.
+    pub settle_id: Uuid,
+}
+
+/// Outcome of trying to claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claimed {
+    /// The caller holds the key, alone.
+    Won(Hold),
+    /// Somebody claimed it before.
+    Exists(Box<Claim>),
+}
+
+/// A stored claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// What was stored at the insert.
+    pub new: NewClaim,
+    /// Where it stands.
+    pub state: ClaimState,
+    /// Fencing token of the present or last holder.
+    pub token: i64,
+    /// See [`Hold::epoch`].
+    pub epoch: i64,
+    /// The present holder's lease has not run out.
+    pub held: bool,
+    /// Transaction that settled it or was sent for it; empty when unknown.
+    pub transaction: String,
+}
+
+/// A move with what goes to the journal.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClaimMove {
+    /// State it must be in.
+    pub from: ClaimState,
+    /// State it gets.
+    pub to: ClaimState,
+    /// Transaction, if one became known.
+    pub transaction: Option<String>,
+    /// For the journal; never a payload or a key.
+    pub evidence: Value,
+}
+
+/// The gate's side of a ledger. Time is the database's clock.
+#[async_trait]
+pub trait ClaimStore: Send + Sync {
+    /// Inserts VERIFIED with a lease of `lease_ms`, or takes a RELEASED claim up again (epoch + 1)
+    /// if it carries the same signed payload for the same request.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unavailable`]: whether it was stored is unknown; call again.
+    async fn claim(&self, new: &NewClaim, lease_ms: u64) -> Result<Claimed, LedgerError>;
+
+    /// Reads a claim.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    async fn find_claim(&self, key: &PaymentKey) -> Result<Option<Claim>, LedgerError>;
+
+    /// Takes over a claim in `state` whose holder's lease has run out; the token rises. `None`:
+    /// it moved, or is held. A takeover of SETTLED or EXECUTED starts a new epoch, because the
+    /// handler has to run again.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    async fn take_over(
+        &self,
+        key: &PaymentKey,
+        state: ClaimState,
+        lease_ms: u64,
+    ) -> Result<Option<Hold>, LedgerError>;
+
+    /// Prolongs a lease; `false` means the hold is lost: stop.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    async fn renew(&self, hold: &Hold, lease_ms: u64) -> Result<bool, LedgerError>;
+
+    /// Ends a lease early, so that a retry need not wait for it. The state stays.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    async fn let_go(&self, hold: &Hold) -> Result<(), LedgerError>;
+
+    /// Moves a claim; `false` means it moved without us: stop.
+    ///
+    /// # Errors
+    /// [`LedgerError::IllegalMove`] for a move the state machine does not have.
+    async fn move_claim(&self, hold: &Hold, step: ClaimMove) -> Result<bool, LedgerError>;
+
+    /// SETTLED to GRANTED, once for ever (U2), on disk before it returns. `false`: no grant, send
+    /// nothing.
+    ///
+    /// # Errors
+    /// [`LedgerError`]: send nothing.
+    async fn grant(&self, hold: &Hold, grant_id: Uuid) -> Result<bool, LedgerError>;
+
+    /// Claims in one of `states` that nobody holds, oldest first.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    async fn unheld_claims(
+        &self,
+        states: &[ClaimState],
+        limit: u32,
+    ) -> Result<Vec<Claim>, LedgerError>;
+
+    /// The moves of one payment, claims and settlements, oldest first.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    async fn journal(&self, key: &PaymentKey) -> Result<Vec<JournalEntry>, LedgerError>;
+
+    /// Writes and reads nothing of value: is the ledger there?
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    async fn ping(&self) -> Result<(), LedgerError>;
+
+    /// This ledger's own id, made by its first migration.
+    fn deployment(&self) -> Uuid;
+}

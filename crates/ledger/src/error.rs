@@ -1,0 +1,34 @@
+//! Why the ledger gave no answer.
+
+/// A ledger call failed. Nothing may be granted or sent on the strength of a failed call.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LedgerError {
+    /// Another process has the file open; two would break the rule of one writer.
+    #[error("the ledger {path} is in use by another process")]
+    InUse {
+        /// The ledger's file.
+        path: String,
+    },
+    /// The database could not be reached, opened or written. The move may or may not be stored:
+    /// read the row again before deciding.
+    #[error("the ledger is unavailable: {detail}")]
+    Unavailable {
+        /// What failed, without content of rows.
+        detail: String,
+    },
+    /// A stored row makes no sense to this version.
+    #[error("the ledger holds a row that this version cannot read: {what}")]
+    Corrupt {
+        /// Which column of which table.
+        what: &'static str,
+    },
+    /// The caller asked for a move that the state machine does not have: a bug of the caller.
+    #[error("there is no move from {from} to {to}")]
+    IllegalMove {
+        /// Stored state.
+        from: &'static str,
+        /// Wanted state.
+        to: &'static str,
+    },
+}

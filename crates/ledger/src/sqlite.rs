@@ -1,0 +1,3 @@
+//! SQLite.
+/// The embedded store.
+pub struct SqliteLedger;
