@@ -1,0 +1,343 @@
+//! Every metric once: its name, its labels and the closed sets its label values come from.
+//!
+//! Label values never come from a payload: a stranger who may choose a label value can make the
+//! registry grow without end. A network or scheme outside the configured set counts as `other`.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::{Family, MetricConstructor};
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+
+/// Media type of [`Metrics::render`].
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+// The exposition format appends `_total` to a counter and `_info` to an info metric by itself.
+const PAYMENT_ATTEMPTS: &str = "x402_payment_attempts";
+const PAYMENT_DURATION: &str = "x402_payment_duration_seconds";
+const ACTIVE_PAYMENTS: &str = "x402_active_payments";
+const FACILITATOR_REQUESTS: &str = "x402_facilitator_requests";
+const GAS_USED: &str = "x402_gas_used";
+const BUILD: &str = "faregate_build";
+const SIGNER_BALANCE: &str = "faregate_signer_balance_wei";
+const UNRESOLVED_PAYMENTS: &str = "faregate_unresolved_payments";
+
+const DURATION_BUCKETS_SECS: [f64; 6] = [0.1, 0.5, 1.0, 2.0, 5.0, 10.0];
+const GAS_BUCKETS: [f64; 5] = [50_000.0, 100_000.0, 150_000.0, 200_000.0, 250_000.0];
+
+const SCHEMES: [&str; 2] = ["exact", "upto"];
+const OTHER: &str = "other";
+/// Signers come from the operator's configuration; this bounds a mistake, not an attacker.
+const MAX_SIGNERS: usize = 256;
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct AttemptLabels {
+    network: Arc<str>,
+    scheme: &'static str,
+    status: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct DurationLabels {
+    network: Arc<str>,
+    scheme: &'static str,
+    operation: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct NetworkLabels {
+    network: Arc<str>,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct RequestLabels {
+    operation: &'static str,
+    status: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct SignerLabels {
+    network: Arc<str>,
+    signer: Arc<str>,
+}
+
+#[derive(Clone, Copy)]
+struct Buckets(&'static [f64]);
+
+impl MetricConstructor<Histogram> for Buckets {
+    fn new_metric(&self) -> Histogram {
+        Histogram::new(self.0.iter().copied())
+    }
+}
+
+type BalanceGauge = Gauge<f64, AtomicU64>;
+
+struct Inner {
+    registry: Registry,
+    networks: HashSet<Arc<str>>,
+    signers: Mutex<HashSet<Arc<str>>>,
+    other: Arc<str>,
+    payment_attempts: Family<AttemptLabels, Counter>,
+    payment_duration: Family<DurationLabels, Histogram, Buckets>,
+    active_payments: Family<NetworkLabels, Gauge>,
+    facilitator_requests: Family<RequestLabels, Counter>,
+    gas_used: Family<NetworkLabels, Histogram, Buckets>,
+    signer_balance: Family<SignerLabels, BalanceGauge>,
+    unresolved_payments: Gauge,
+}
+
+/// The registry of one process. Cheap to clone; clones count into the same series.
+#[derive(Clone)]
+pub struct Metrics {
+    inner: Arc<Inner>,
+}
+
+impl std::fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Metrics").field("networks", &self.inner.networks).finish_non_exhaustive()
+    }
+}
+
+impl Metrics {
+    /// A registry that knows these networks (CAIP-2 ids) as label values.
+    #[must_use]
+    pub fn new(networks: impl IntoIterator<Item = String>) -> Self {
+        let mut inner = Inner {
+            registry: Registry::default(),
+            networks: networks.into_iter().map(Arc::from).collect(),
+            signers: Mutex::default(),
+            other: Arc::from(OTHER),
+            payment_attempts: Family::default(),
+            payment_duration: Family::new_with_constructor(Buckets(&DURATION_BUCKETS_SECS)),
+            active_payments: Family::default(),
+            facilitator_requests: Family::default(),
+            gas_used: Family::new_with_constructor(Buckets(&GAS_BUCKETS)),
+            signer_balance: Family::default(),
+            unresolved_payments: Gauge::default(),
+        };
+        inner.register();
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Counts a payment that came to an end. `x402_payment_attempts_total`.
+    pub fn payment_attempt(&self, network: &str, scheme: &str, status: &'static str) {
+        let labels =
+            AttemptLabels { network: self.network(network), scheme: known(scheme), status };
+        self.inner.payment_attempts.get_or_create_owned(&labels).inc();
+    }
+
+    /// How long `operation` (`verify`, `settle`, ...) took. `x402_payment_duration_seconds`.
+    pub fn payment_duration(
+        &self,
+        network: &str,
+        scheme: &str,
+        operation: &'static str,
+        took: Duration,
+    ) {
+        let scheme = known(scheme);
+        let labels = DurationLabels { network: self.network(network), scheme, operation };
+        self.inner.payment_duration.get_or_create_owned(&labels).observe(took.as_secs_f64());
+    }
+
+    /// Counts a payment as being worked on until the guard is dropped. `x402_active_payments`.
+    #[must_use = "the payment counts as active only while the guard lives"]
+    pub fn active_payment(&self, network: &str) -> ActiveGuard {
+        let labels = NetworkLabels { network: self.network(network) };
+        let gauge = self.inner.active_payments.get_or_create_owned(&labels);
+        gauge.inc();
+        ActiveGuard { gauge }
+    }
+
+    /// Counts a request to or at a facilitator. `x402_facilitator_requests_total`.
+    pub fn facilitator_request(&self, operation: &'static str, status: &'static str) {
+        let labels = RequestLabels { operation, status };
+        self.inner.facilitator_requests.get_or_create_owned(&labels).inc();
+    }
+
+    /// Gas that a mined settlement used, in units of gas. `x402_gas_used`.
+    pub fn gas_used(&self, network: &str, gas: u64) {
+        let labels = NetworkLabels { network: self.network(network) };
+        self.inner.gas_used.get_or_create_owned(&labels).observe(gas as f64);
+    }
+
+    /// Balance of a signer of the configuration, in wei (a double is exact enough for a graph and
+    /// decides nothing). `faregate_signer_balance_wei`.
+    pub fn signer_balance(&self, network: &str, signer: &str, wei: u128) {
+        let labels = SignerLabels { network: self.network(network), signer: self.signer(signer) };
+        self.inner.signer_balance.get_or_create_owned(&labels).set(wei as f64);
+    }
+
+    /// Payments sent and not proven either way, now. `faregate_unresolved_payments`.
+    pub fn unresolved_payments(&self, count: u64) {
+        self.inner.unresolved_payments.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// The OpenMetrics text of all series; serve it as [`CONTENT_TYPE`].
+    #[must_use]
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        // Writing into a String cannot fail.
+        let _ = encode(&mut text, &self.inner.registry);
+        text
+    }
+
+    fn network(&self, name: &str) -> Arc<str> {
+        self.inner.networks.get(name).unwrap_or(&self.inner.other).clone()
+    }
+
+    fn signer(&self, address: &str) -> Arc<str> {
+        let mut seen = self.inner.signers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = seen.get(address) {
+            return known.clone();
+        }
+        if seen.len() >= MAX_SIGNERS {
+            return self.inner.other.clone();
+        }
+        let new: Arc<str> = Arc::from(address);
+        seen.insert(new.clone());
+        new
+    }
+}
+
+impl Inner {
+    fn register(&mut self) {
+        let registry = &mut self.registry;
+        registry.register(
+            PAYMENT_ATTEMPTS,
+            "Total number of payment attempts",
+            self.payment_attempts.clone(),
+        );
+        registry.register(
+            PAYMENT_DURATION,
+            "Duration of payment verification and settlement",
+            self.payment_duration.clone(),
+        );
+        registry.register(
+            ACTIVE_PAYMENTS,
+            "Number of payments currently being processed",
+            self.active_payments.clone(),
+        );
+        registry.register(
+            FACILITATOR_REQUESTS,
+            "Total facilitator requests",
+            self.facilitator_requests.clone(),
+        );
+        registry.register(GAS_USED, "Gas used for settlement transactions", self.gas_used.clone());
+        registry.register(BUILD, "What runs", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        registry.register(
+            SIGNER_BALANCE,
+            "Balance of a settling signer in wei",
+            self.signer_balance.clone(),
+        );
+        registry.register(
+            UNRESOLVED_PAYMENTS,
+            "Payments that were sent and are not proven either way",
+            self.unresolved_payments.clone(),
+        );
+    }
+}
+
+fn known(scheme: &str) -> &'static str {
+    SCHEMES.iter().find(|known| **known == scheme).copied().unwrap_or(OTHER)
+}
+
+/// While it lives, one payment counts as active.
+#[derive(Debug)]
+pub struct ActiveGuard {
+    gauge: Gauge,
+}
+
+impl Drop for ActiveGuard {
+    fn drop(&mut self) {
+        self.gauge.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BASE: &str = "eip155:84532";
+
+    fn metrics() -> Metrics {
+        Metrics::new([BASE.to_owned()])
+    }
+
+    #[track_caller]
+    fn assert_scraped(metrics: &Metrics, line: &str) {
+        let text = metrics.render();
+        assert!(text.lines().any(|found| found == line), "no line {line:?} in\n{text}");
+    }
+
+    #[test]
+    fn the_scraped_names_and_labels_are_those_of_the_dashboards() {
+        let metrics = metrics();
+        metrics.payment_attempt(BASE, "exact", "settled");
+        metrics.payment_duration(BASE, "upto", "verify", Duration::from_millis(400));
+        metrics.facilitator_request("verify", "valid");
+        metrics.gas_used(BASE, 86_000);
+        metrics.signer_balance(BASE, "0xabc", 1_000_000_000_000_000_000);
+        metrics.unresolved_payments(2);
+        let guard = metrics.active_payment(BASE);
+        for line in [
+            r#"x402_payment_attempts_total{network="eip155:84532",scheme="exact",status="settled"} 1"#,
+            r#"x402_payment_duration_seconds_count{network="eip155:84532",scheme="upto",operation="verify"} 1"#,
+            r#"x402_payment_duration_seconds_bucket{le="0.1",network="eip155:84532",scheme="upto",operation="verify"} 0"#,
+            r#"x402_payment_duration_seconds_bucket{le="0.5",network="eip155:84532",scheme="upto",operation="verify"} 1"#,
+            r#"x402_payment_duration_seconds_bucket{le="10.0",network="eip155:84532",scheme="upto",operation="verify"} 1"#,
+            r#"x402_active_payments{network="eip155:84532"} 1"#,
+            r#"x402_facilitator_requests_total{operation="verify",status="valid"} 1"#,
+            r#"x402_gas_used_bucket{le="50000.0",network="eip155:84532"} 0"#,
+            r#"x402_gas_used_bucket{le="250000.0",network="eip155:84532"} 1"#,
+            r#"faregate_signer_balance_wei{network="eip155:84532",signer="0xabc"} 1000000000000000000.0"#,
+            "faregate_unresolved_payments 2",
+            concat!(r#"faregate_build_info{version=""#, env!("CARGO_PKG_VERSION"), r#""} 1"#),
+        ] {
+            assert_scraped(&metrics, line);
+        }
+        drop(guard);
+        assert_scraped(&metrics, r#"x402_active_payments{network="eip155:84532"} 0"#);
+        assert!(metrics.render().ends_with("# EOF\n"));
+    }
+
+    #[test]
+    fn strangers_cannot_make_series() {
+        let metrics = metrics();
+        let series = |metrics: &Metrics| metrics.render().lines().count();
+        let touch = |network: &str| {
+            metrics.payment_attempt(network, network, "refused");
+            metrics.payment_duration(network, network, "verify", Duration::ZERO);
+            metrics.gas_used(network, 1);
+            drop(metrics.active_payment(network));
+        };
+        touch("first stranger");
+        let before = series(&metrics);
+        for i in 0..10_000 {
+            touch(&format!("eip155:{i}\n\""));
+        }
+        assert_eq!(series(&metrics), before);
+        let line =
+            r#"x402_payment_attempts_total{network="other",scheme="other",status="refused"} 10001"#;
+        assert_scraped(&metrics, line);
+    }
+
+    #[test]
+    fn the_number_of_signers_is_bounded() {
+        let metrics = metrics();
+        for i in 0..MAX_SIGNERS + 50 {
+            metrics.signer_balance(BASE, &format!("0x{i}"), 1);
+        }
+        let lines = metrics.render();
+        let found = lines.lines().filter(|line| line.starts_with(SIGNER_BALANCE)).count();
+        assert_eq!(found, MAX_SIGNERS + 1);
+    }
+}

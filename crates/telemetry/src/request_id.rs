@@ -1,0 +1,109 @@
+//! One id for each request: taken from the caller if it is harmless, in every log line of the
+//! request, and on the answer.
+
+use std::fmt;
+
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderValue};
+use axum::middleware::Next;
+use axum::response::Response;
+use tracing::Instrument as _;
+use uuid::Uuid;
+
+/// The header of the id, on requests and answers.
+pub const HEADER: &str = "x-request-id";
+/// Longest id that is taken over, in characters.
+pub const MAX_CHARS: usize = 64;
+
+/// 1 to 64 characters of `[A-Za-z0-9_-]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestId(String);
+
+impl RequestId {
+    /// A new id: a version 7 UUID, so that ids sort by time.
+    #[must_use]
+    pub fn fresh() -> Self {
+        Self(Uuid::now_v7().to_string())
+    }
+
+    /// The caller's id if there is one and it is within the grammar, else a new one.
+    #[must_use]
+    pub fn of(headers: &HeaderMap) -> Self {
+        let sent = headers.get(HEADER).and_then(|value| value.to_str().ok());
+        match sent {
+            Some(text) if is_id(text) => Self(text.to_owned()),
+            _ => Self::fresh(),
+        }
+    }
+
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The span of the request: every line logged inside names the id.
+    #[must_use]
+    pub fn span(&self) -> tracing::Span {
+        tracing::info_span!("request", request_id = %self)
+    }
+
+    /// Puts the id on an answer.
+    pub fn mark(&self, headers: &mut HeaderMap) {
+        // The grammar is a part of the grammar of header values.
+        if let Ok(value) = HeaderValue::from_str(&self.0) {
+            headers.insert(HEADER, value);
+        }
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn is_id(text: &str) -> bool {
+    (1..=MAX_CHARS).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+}
+
+/// For `axum::middleware::from_fn`: puts the id into the request's extensions, runs the rest
+/// inside the id's span, and puts the id on the answer.
+pub async fn carry(mut request: Request, next: Next) -> Response {
+    let id = RequestId::of(request.headers());
+    request.extensions_mut().insert(id.clone());
+    let mut response = next.run(request).instrument(id.span()).await;
+    id.mark(response.headers_mut());
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(value: &[u8]) -> RequestId {
+        let mut headers = HeaderMap::new();
+        headers.insert(HEADER, HeaderValue::from_bytes(value).unwrap());
+        RequestId::of(&headers)
+    }
+
+    #[test]
+    fn a_harmless_id_is_taken_over() {
+        let longest = "a".repeat(MAX_CHARS);
+        for id in ["a", "Ab_9-", longest.as_str()] {
+            assert_eq!(of(id.as_bytes()).as_str(), id);
+        }
+    }
+
+    #[test]
+    fn anything_else_is_replaced() {
+        let too_long = "a".repeat(MAX_CHARS + 1);
+        for id in ["", "a b", "a\tb", "../x", "\"}", "ü", too_long.as_str()] {
+            let made = of(id.as_bytes());
+            assert_ne!(made.as_str(), id);
+            assert!(is_id(made.as_str()));
+        }
+        assert_ne!(RequestId::of(&HeaderMap::new()), RequestId::of(&HeaderMap::new()));
+    }
+}
