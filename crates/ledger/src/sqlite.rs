@@ -1,3 +1,249 @@
-//! SQLite.
-/// The embedded store.
-pub struct SqliteLedger;
+//! The embedded store: one SQLite file, one writing process.
+//!
+//! All writes go through one connection and begin with `BEGIN IMMEDIATE` (a deferred upgrade
+//! fails with SQLITE_BUSY without waiting); reads have connections of their own. Commits are
+//! durable: WAL with `synchronous = FULL`.
+
+mod claims;
+mod settlements;
+mod slots;
+
+use std::fs::{File, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use faregate_protocol::PaymentKey;
+use serde_json::Value;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow,
+    SqliteSynchronous,
+};
+use sqlx::{Row, Sqlite, Transaction};
+use uuid::Uuid;
+
+use crate::LedgerError;
+
+/// How long a statement waits for a lock of another process's reader or checkpoint.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a caller waits for a connection of the pool.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Connections that only read.
+const READERS: u32 = 4;
+/// Milliseconds of the database's clock, as SQL.
+macro_rules! now_ms {
+    () => {
+        "cast(unixepoch('subsec') * 1000 as integer)"
+    };
+}
+use now_ms;
+
+const MIGRATIONS: &[(i64, &str, &str)] = &[(
+    1,
+    "claims and settlements",
+    include_str!("../migrations/sqlite/0001_claims_and_settlements.sql"),
+)];
+
+/// A ledger in one SQLite file. Cheap to clone.
+#[derive(Clone)]
+pub struct SqliteLedger {
+    writer: SqlitePool,
+    reader: SqlitePool,
+    deployment: Uuid,
+    // Held for as long as any clone lives; the kernel lets go of it when the process dies.
+    _lock: Option<Arc<File>>,
+}
+
+impl std::fmt::Debug for SqliteLedger {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SqliteLedger").field("deployment", &self.deployment).finish_non_exhaustive()
+    }
+}
+
+impl SqliteLedger {
+    /// Opens or makes the ledger at `path` and takes its lock (a file beside it, `PATH.lock`).
+    ///
+    /// # Errors
+    /// [`LedgerError::InUse`] when another process has it, [`LedgerError::Unavailable`] when it
+    /// cannot be opened or migrated.
+    pub async fn open(path: &Path) -> Result<Self, LedgerError> {
+        let lock = lock(path)?;
+        let options = SqliteConnectOptions::new().filename(path).create_if_missing(true);
+        let writer = pool(options.clone(), 1).await?;
+        let reader = pool(options.read_only(true), READERS).await?;
+        Self::start(writer, reader, Some(Arc::new(lock))).await
+    }
+
+    /// A ledger that is gone with the process; for tests.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unavailable`].
+    pub async fn open_in_memory() -> Result<Self, LedgerError> {
+        let options = SqliteConnectOptions::new().in_memory(true);
+        let only = SqlitePoolOptions::new()
+            .max_connections(1)
+            .min_connections(1)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .connect_with(durable(options))
+            .await
+            .map_err(unavailable)?;
+        Self::start(only.clone(), only, None).await
+    }
+
+    async fn start(
+        writer: SqlitePool,
+        reader: SqlitePool,
+        lock: Option<Arc<File>>,
+    ) -> Result<Self, LedgerError> {
+        migrate(&writer).await?;
+        sqlx::query(concat!(
+            "insert into deployment (one, id, made_at_ms) values (1, ?, ",
+            now_ms!(),
+            ") on conflict do nothing"
+        ))
+        .bind(Uuid::new_v4().to_string())
+        .execute(&writer)
+        .await
+        .map_err(unavailable)?;
+        let id: String = sqlx::query("select id from deployment where one = 1")
+            .fetch_one(&writer)
+            .await
+            .and_then(|row| row.try_get(0))
+            .map_err(unavailable)?;
+        let deployment = id.parse().map_err(|_| LedgerError::Corrupt { what: "deployment.id" })?;
+        Ok(Self { writer, reader, deployment, _lock: lock })
+    }
+
+    /// Ends all connections after their running statements.
+    pub async fn close(&self) {
+        self.writer.close().await;
+        self.reader.close().await;
+    }
+
+    /// Journal mode and synchronous level of the writing connection: `("wal", 2)` is durable.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unavailable`].
+    pub async fn durability(&self) -> Result<(String, i64), LedgerError> {
+        let mode = sqlx::query("pragma journal_mode").fetch_one(&self.writer).await;
+        let level = sqlx::query("pragma synchronous").fetch_one(&self.writer).await;
+        let mode = mode.and_then(|row| row.try_get(0)).map_err(unavailable)?;
+        let level = level.and_then(|row| row.try_get(0)).map_err(unavailable)?;
+        Ok((mode, level))
+    }
+
+    async fn begin(&self) -> Result<Transaction<'static, Sqlite>, LedgerError> {
+        self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(unavailable)
+    }
+}
+
+fn lock(path: &Path) -> Result<File, LedgerError> {
+    let beside = PathBuf::from(format!("{}.lock", path.display()));
+    let file =
+        OpenOptions::new().create(true).truncate(false).write(true).open(&beside).map_err(|e| {
+            LedgerError::Unavailable { detail: format!("{}: {e}", beside.display()) }
+        })?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => {
+            Err(LedgerError::InUse { path: path.display().to_string() })
+        }
+        Err(std::fs::TryLockError::Error(e)) => {
+            Err(LedgerError::Unavailable { detail: format!("{}: {e}", beside.display()) })
+        }
+    }
+}
+
+fn durable(options: SqliteConnectOptions) -> SqliteConnectOptions {
+    options
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(BUSY_TIMEOUT)
+}
+
+async fn pool(options: SqliteConnectOptions, most: u32) -> Result<SqlitePool, LedgerError> {
+    SqlitePoolOptions::new()
+        .max_connections(most)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .connect_with(durable(options))
+        .await
+        .map_err(unavailable)
+}
+
+async fn migrate(writer: &SqlitePool) -> Result<(), LedgerError> {
+    let migrations = MIGRATIONS
+        .iter()
+        .map(|&(version, name, sql)| {
+            let sql = sqlx::SqlStr::from_static(sql);
+            Migration::new(version, name.into(), MigrationType::Simple, sql, false)
+        })
+        .collect();
+    Migrator::with_migrations(migrations)
+        .run(writer)
+        .await
+        .map_err(|e| LedgerError::Unavailable { detail: format!("migration: {e}") })
+}
+
+/// The database's own words hold names of tables and files, never content of rows: values are
+/// always bound.
+#[allow(clippy::needless_pass_by_value)] // the shape `map_err` wants
+fn unavailable(error: sqlx::Error) -> LedgerError {
+    LedgerError::Unavailable { detail: error.to_string() }
+}
+
+/// One journal row, in the caller's transaction.
+async fn journal(
+    tx: &mut Transaction<'static, Sqlite>,
+    actor: &str,
+    subject: &str,
+    key: &PaymentKey,
+    (from, to): (&str, &str),
+    evidence: &Value,
+) -> Result<(), LedgerError> {
+    sqlx::query(concat!(
+        "insert into journal (at_ms, actor, subject, payment_key, from_state, to_state, evidence) ",
+        "values (",
+        now_ms!(),
+        ", ?, ?, ?, ?, ?, ?)"
+    ))
+    .bind(actor)
+    .bind(subject)
+    .bind(key.0.as_slice())
+    .bind(from)
+    .bind(to)
+    .bind(evidence.to_string())
+    .execute(&mut **tx)
+    .await
+    .map_err(unavailable)?;
+    Ok(())
+}
+
+/// Reads a column, or says which one makes no sense.
+fn column<'r, T>(row: &'r SqliteRow, name: &'static str) -> Result<T, LedgerError>
+where
+    T: sqlx::Decode<'r, Sqlite> + sqlx::Type<Sqlite>,
+{
+    row.try_get(name).map_err(|_| LedgerError::Corrupt { what: name })
+}
+
+fn bytes32(row: &SqliteRow, name: &'static str) -> Result<[u8; 32], LedgerError> {
+    let bytes: &[u8] = column(row, name)?;
+    bytes.try_into().map_err(|_| LedgerError::Corrupt { what: name })
+}
+
+fn unsigned(row: &SqliteRow, name: &'static str) -> Result<u64, LedgerError> {
+    let number: i64 = column(row, name)?;
+    number.try_into().map_err(|_| LedgerError::Corrupt { what: name })
+}
+
+fn uuid(row: &SqliteRow, name: &'static str) -> Result<Uuid, LedgerError> {
+    let text: &str = column(row, name)?;
+    text.parse().map_err(|_| LedgerError::Corrupt { what: name })
+}
+
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}

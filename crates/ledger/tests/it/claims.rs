@@ -1,0 +1,131 @@
+//! The gate's side.
+
+use faregate_ledger::{ClaimMove, ClaimState, ClaimStore, Claimed, Hold, LedgerError};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::{LEASE_MS, new_claim, store};
+
+async fn won(ledger: &impl ClaimStore, n: u8) -> Hold {
+    match ledger.claim(&new_claim(n), LEASE_MS).await.unwrap() {
+        Claimed::Won(hold) => hold,
+        Claimed::Exists(claim) => panic!("already claimed: {claim:?}"),
+    }
+}
+
+async fn step(ledger: &impl ClaimStore, hold: &Hold, from: ClaimState, to: ClaimState) -> bool {
+    let step = ClaimMove { from, to, transaction: None, evidence: json!({}) };
+    ledger.move_claim(hold, step).await.unwrap()
+}
+
+async fn settled(ledger: &impl ClaimStore, n: u8) -> Hold {
+    use ClaimState as S;
+    let hold = won(ledger, n).await;
+    for (from, to) in
+        [(S::Verified, S::Executed), (S::Executed, S::Settling), (S::Settling, S::Settled)]
+    {
+        assert!(step(ledger, &hold, from, to).await);
+    }
+    hold
+}
+
+#[tokio::test]
+async fn u1_of_64_racing_claims_one_wins() {
+    let ledger = store().await;
+    let racers: Vec<_> = (0..64)
+        .map(|_| {
+            let ledger = ledger.clone();
+            tokio::spawn(async move { ledger.claim(&new_claim(1), LEASE_MS).await.unwrap() })
+        })
+        .collect();
+    let mut winners = 0;
+    for racer in racers {
+        if matches!(racer.await.unwrap(), Claimed::Won(_)) {
+            winners += 1;
+        }
+    }
+    assert_eq!(winners, 1);
+}
+
+#[tokio::test]
+async fn u2_a_claim_is_granted_once() {
+    let ledger = store().await;
+    let hold = settled(&ledger, 1).await;
+    assert!(ledger.grant(&hold, Uuid::new_v4()).await.unwrap());
+    assert!(!ledger.grant(&hold, Uuid::new_v4()).await.unwrap());
+    let claim = ledger.find_claim(&hold.key).await.unwrap().unwrap();
+    assert_eq!(claim.state, ClaimState::Granted);
+}
+
+#[tokio::test]
+async fn nothing_is_granted_before_it_is_settled() {
+    let ledger = store().await;
+    let hold = won(&ledger, 1).await;
+    assert!(!ledger.grant(&hold, Uuid::new_v4()).await.unwrap());
+    let step = ClaimMove {
+        from: ClaimState::Settled,
+        to: ClaimState::Granted,
+        transaction: None,
+        evidence: json!({}),
+    };
+    let refused = ledger.move_claim(&hold, step).await;
+    assert!(matches!(refused, Err(LedgerError::IllegalMove { .. })), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_released_key_is_claimed_again_only_for_the_same_request_and_payload() {
+    let ledger = store().await;
+    let hold = won(&ledger, 1).await;
+    assert!(step(&ledger, &hold, ClaimState::Verified, ClaimState::Released).await);
+    for change in 0..3 {
+        let mut other = new_claim(1);
+        [&mut other.request_fp, &mut other.payload_hash, &mut other.requirements_hash][change]
+            [0] ^= 1;
+        assert!(matches!(ledger.claim(&other, LEASE_MS).await.unwrap(), Claimed::Exists(_)));
+    }
+    let mut again = new_claim(1);
+    again.settle_id = Uuid::new_v4();
+    let Claimed::Won(second) = ledger.claim(&again, LEASE_MS).await.unwrap() else {
+        panic!("not claimed again");
+    };
+    assert_eq!((second.epoch, second.token), (hold.epoch + 1, hold.token + 1));
+    assert_eq!(second.settle_id, hold.settle_id, "the settle id stays");
+    assert!(!step(&ledger, &hold, ClaimState::Verified, ClaimState::Executed).await, "a zombie");
+}
+
+#[tokio::test]
+async fn a_hold_is_taken_over_only_after_its_lease() {
+    let ledger = store().await;
+    let hold = settled(&ledger, 1).await;
+    let take = || ledger.take_over(&hold.key, ClaimState::Settled, LEASE_MS);
+    assert_eq!(take().await.unwrap(), None, "still held");
+    ledger.let_go(&hold).await.unwrap();
+    let next = take().await.unwrap().expect("nobody holds it");
+    assert_eq!(take().await.unwrap(), None, "held again");
+    assert_eq!(next.epoch, hold.epoch + 1, "the handler runs again");
+    assert!(!ledger.renew(&hold, LEASE_MS).await.unwrap());
+    assert!(!ledger.grant(&hold, Uuid::new_v4()).await.unwrap(), "the zombie grants nothing");
+    assert!(ledger.grant(&next, Uuid::new_v4()).await.unwrap());
+}
+
+#[tokio::test]
+async fn abandoned_claims_are_listed() {
+    let ledger = store().await;
+    let hold = won(&ledger, 1).await;
+    let states = [ClaimState::Verified, ClaimState::Settling];
+    assert!(ledger.unheld_claims(&states, 10).await.unwrap().is_empty());
+    ledger.let_go(&hold).await.unwrap();
+    let found = ledger.unheld_claims(&states, 10).await.unwrap();
+    assert_eq!(found.iter().map(|c| c.new.key).collect::<Vec<_>>(), [hold.key]);
+    assert!(ledger.unheld_claims(&[ClaimState::Settled], 10).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn every_move_is_in_the_journal() {
+    let ledger = store().await;
+    let hold = settled(&ledger, 1).await;
+    ledger.grant(&hold, Uuid::new_v4()).await.unwrap();
+    let states: Vec<_> =
+        ledger.journal(&hold.key).await.unwrap().into_iter().map(|e| e.to_state).collect();
+    assert_eq!(states, ["VERIFIED", "EXECUTED", "SETTLING", "SETTLED", "GRANTED"]);
+}
