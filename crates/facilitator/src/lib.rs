@@ -1,1 +1,29 @@
-//! (being built)
+//! The door for sellers' servers: the facilitator's HTTP API over whatever implements
+//! [`faregate_protocol::Facilitator`]. No rule about money lives here.
+//!
+//! ```text
+//!  serve.rs      connections: header timeout, header size, number, drain
+//!  router.rs     request id -> panic net -> route
+//!  body.rs       bytes, at most so many, in so much time
+//!  message.rs    strict JSON -> PaymentRequest, or what is wrong with it
+//!  terms.rs      our own headers -> SettleTerms
+//!  verify.rs     a verdict within its time; dropped with its client
+//!  settle.rs     a settlement that outlives its client; no answer is "pending", never "failed"
+//!  supported.rs  what can be settled
+//!  answer.rs     every answer that is not the protocol's
+//! ```
+
+pub mod answer;
+pub mod body;
+pub mod limits;
+pub mod message;
+pub mod router;
+pub mod serve;
+pub mod settle;
+pub mod supported;
+pub mod terms;
+pub mod verify;
+
+pub use limits::Limits;
+pub use router::{FacilitatorState, router};
+pub use serve::{ServeLimits, serve};

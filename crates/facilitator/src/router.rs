@@ -1,0 +1,107 @@
+//! The routes, and what every request passes: its id, its span, and the net under a panic.
+
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use faregate_protocol::Facilitator;
+use faregate_telemetry::{Metrics, Readiness, ops, readiness, request_id};
+use http::StatusCode;
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+
+use crate::answer::{Refusal, json_answer};
+use crate::limits::Limits;
+use crate::{settle, supported, verify};
+
+/// What the API stands on.
+#[derive(Clone)]
+pub struct FacilitatorState {
+    /// Who verifies and settles.
+    pub facilitator: Arc<dyn Facilitator>,
+    /// Where requests are counted.
+    pub metrics: Metrics,
+    /// Whether work can be taken up.
+    pub readiness: Arc<dyn Readiness>,
+    /// Limits.
+    pub limits: Limits,
+}
+
+#[derive(Clone)]
+pub(crate) struct Api {
+    pub(crate) facilitator: Arc<dyn Facilitator>,
+    pub(crate) metrics: Metrics,
+    pub(crate) readiness: Arc<dyn Readiness>,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) verifying: Arc<Semaphore>,
+    pub(crate) settling: Arc<Semaphore>,
+}
+
+/// The HTTP API: `POST /verify`, `POST /settle`, `GET /supported`, `/health`, `/healthz`,
+/// `/readyz`.
+pub fn router(state: FacilitatorState) -> Router {
+    let api = Api {
+        verifying: Arc::new(Semaphore::new(state.limits.max_verifying)),
+        settling: Arc::new(Semaphore::new(state.limits.max_settling)),
+        facilitator: state.facilitator,
+        metrics: state.metrics,
+        readiness: state.readiness,
+        limits: Arc::new(state.limits),
+    };
+    Router::new()
+        .route("/verify", get(|| async { usage("/verify") }).post(verify::post))
+        .route("/settle", get(|| async { usage("/settle") }).post(settle::post))
+        .route("/supported", get(supported::get))
+        .route("/health", get(health))
+        .route("/healthz", get(ops::alive))
+        .route("/readyz", get(ready))
+        .fallback(|| async { Refusal::NotFound })
+        .method_not_allowed_fallback(|| async { Refusal::MethodNotAllowed })
+        .with_state(api)
+        .layer(from_fn(catch_panic))
+        .layer(from_fn(request_id::carry))
+}
+
+fn usage(path: &str) -> Response {
+    let body: Value = json!({
+        "endpoint": path,
+        "method": "POST",
+        "body": ["x402Version", "paymentPayload", "paymentRequirements"],
+    });
+    json_answer(StatusCode::OK, &body)
+}
+
+async fn health(State(api): State<Api>) -> Response {
+    if api.readiness.not_ready().await.is_empty() {
+        json_answer(StatusCode::OK, &json!({"status": "ok"}))
+    } else {
+        json_answer(StatusCode::SERVICE_UNAVAILABLE, &json!({"status": "unavailable"}))
+    }
+}
+
+async fn ready(State(api): State<Api>) -> Response {
+    readiness::answer(&*api.readiness).await
+}
+
+/// A panic is a 500 without details; what is known of it went to the panic hook.
+async fn catch_panic(request: Request, next: Next) -> Response {
+    let mut work = pin!(next.run(request));
+    let caught =
+        poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(response)) => Poll::Ready(Ok(response)),
+            Err(_) => Poll::Ready(Err(Refusal::Internal)),
+        })
+        .await;
+    caught.unwrap_or_else(|refusal| {
+        tracing::error!("a request panicked");
+        refusal.into_response()
+    })
+}
