@@ -1,0 +1,61 @@
+//! Every limit of this crate, together: what an endpoint, a payer or a token can cost us.
+
+use std::time::Duration;
+
+/// Time to open a connection to an endpoint.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Default time for one call to one endpoint, connection and body included.
+pub const DEFAULT_CALL_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time for a signer to answer.
+pub const SIGN_TIMEOUT: Duration = Duration::from_secs(10);
+/// Largest answer of an endpoint that is read, in bytes.
+pub const MAX_ANSWER_BYTES: usize = 2 * 1024 * 1024;
+/// Most endpoints of one chain.
+pub const MAX_ENDPOINTS: usize = 16;
+/// Longest error text of an endpoint that is looked at, in bytes. It is classified, never passed on.
+pub const MAX_FAULT_TEXT: usize = 512;
+
+/// An authorization must live at least this long from now, in seconds.
+pub const MIN_VALIDITY_SECS: u64 = 6;
+/// And at most this long, in seconds.
+pub const MAX_VALIDITY_SECS: u64 = 24 * 60 * 60;
+
+/// Gas for asking a contract wallet about a signature.
+pub const WALLET_CALL_GAS: u64 = 400_000;
+/// Gas for one question to a token (name, balance, state).
+pub const TOKEN_CALL_GAS: u64 = 200_000;
+/// Gas for the diagnosis of a failed simulation.
+pub const DIAGNOSIS_GAS: u64 = 1_000_000;
+/// Longest return value of a contract wallet that is looked at, in bytes.
+pub const MAX_WALLET_RETURN: usize = 4 * 1024;
+/// Default gas cap of one transfer.
+pub const DEFAULT_TRANSFER_GAS: u64 = 150_000;
+/// Largest gas cap of one transfer that may be configured.
+pub const MAX_TRANSFER_GAS: u64 = 2_000_000;
+/// Gas of a plain transfer of nothing, which fills a slot whose payment is dead.
+pub const NO_OP_GAS: u64 = 21_000;
+
+/// How long a contract that was seen is taken to be still there.
+pub const CODE_SEEN_FOR: Duration = Duration::from_secs(15 * 60);
+/// Most contracts that are remembered.
+pub const CODE_SEEN_ENTRIES: usize = 4096;
+
+/// Default ceiling of the fee for one unit of gas, in wei (200 gwei).
+pub const DEFAULT_MAX_FEE_PER_GAS_WEI: u128 = 200_000_000_000;
+/// Default floor of the tip for one unit of gas, in wei (0.001 gwei).
+pub const DEFAULT_MIN_TIP_WEI: u128 = 1_000_000;
+/// Blocks of fee history that are looked at.
+pub const FEE_HISTORY_BLOCKS: u64 = 5;
+/// Percentile of the tips in those blocks.
+pub const FEE_HISTORY_PERCENTILE: u8 = 50;
+/// How long a fee is used again.
+pub const FEE_CACHED_FOR: Duration = Duration::from_secs(1);
+
+/// Most own transactions of one payment that are looked at, the newest ones.
+pub const MAX_WATCHED: usize = 32;
+/// Blocks that one search for logs spans.
+pub const LOG_PAGE_BLOCKS: u64 = 10_000;
+/// Most such searches for one observation.
+pub const MAX_LOG_PAGES: u64 = 64;
+/// Most logs that one authorization can leave; the token allows one.
+pub const MAX_AUTHORIZATION_LOGS: usize = 8;
