@@ -1,1 +1,203 @@
-//! A deterministic chain with faults, for tests.
+//! A deterministic chain with faults, for tests: no I/O, no clock, no randomness of its own. Every
+//! step happens when the test says so.
+//!
+//! A payment is the EIP-3009 payload of the real thing; its signature counts as valid unless its
+//! first byte is zero.
+
+mod adapter;
+mod execution;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use alloy_primitives::{Address, B256};
+use faregate_protocol::{Amount, Network, PaymentRequest};
+use serde::{Deserialize, Serialize};
+
+use crate::Broadcast;
+
+/// Blocks between the head and the last final block.
+pub const FINALITY_DEPTH: u64 = 2;
+/// Gas that a transfer costs.
+pub const TRANSFER_GAS: u64 = 60_000;
+
+/// What goes wrong, until it is changed.
+#[derive(Clone, Debug, Default)]
+pub struct Faults {
+    /// No question is answered.
+    pub down: bool,
+    /// Bytes are acknowledged and thrown away.
+    pub swallow: bool,
+    /// Bytes are taken, and the answer gets lost.
+    pub lose_answer: bool,
+    /// Bytes are refused with this word.
+    pub refuse: Option<Broadcast>,
+    /// Signing fails.
+    pub signer_down: bool,
+}
+
+/// The chain. Share it by `Arc`.
+#[derive(Debug)]
+pub struct SimulatedChain {
+    network: Network,
+    chain_id: u64,
+    signers: Vec<String>,
+    automine: bool,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    faults: Faults,
+    now: u64,
+    blocks: Vec<Block>,
+    balances: HashMap<Address, Amount>,
+    authorizations: HashMap<(Address, B256), Use>,
+    mined_nonces: HashMap<String, u64>,
+    pool: BTreeMap<(String, u64), Transaction>,
+    sent: Vec<String>,
+    distinct: HashSet<String>,
+    broadcasts: u64,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Block {
+    time: u64,
+    transactions: Vec<Mined>,
+}
+
+#[derive(Clone, Debug)]
+struct Mined {
+    transaction: Transaction,
+    moved: Option<Moved>,
+}
+
+#[derive(Clone, Debug)]
+struct Moved {
+    from: Address,
+    to: Address,
+    nonce: B256,
+    amount: Amount,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Use {
+    Moved { to: Address, block: u64 },
+    Cancelled { block: u64 },
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Transaction {
+    hash: String,
+    signer: String,
+    nonce: u64,
+    request: Option<PaymentRequest>,
+}
+
+impl SimulatedChain {
+    /// A chain at block 1. With `automine` each accepted transaction is mined at once, as far as
+    /// its nonce allows.
+    #[must_use]
+    pub fn new(chain_id: u64, signers: &[&str], now_unix: u64, automine: bool) -> Self {
+        let genesis = Block { time: now_unix, transactions: Vec::new() };
+        let state =
+            State { now: now_unix, blocks: vec![genesis.clone(), genesis], ..State::default() };
+        Self {
+            network: Network::eip155(chain_id),
+            chain_id,
+            signers: signers.iter().map(|&signer| signer.to_owned()).collect(),
+            automine,
+            state: Mutex::new(state),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives `payer` money.
+    pub fn mint(&self, payer: Address, amount: u64) {
+        self.lock().balances.insert(payer, amount.into());
+    }
+
+    /// What an account has.
+    #[must_use]
+    pub fn balance(&self, account: Address) -> Amount {
+        self.lock().balances.get(&account).copied().unwrap_or_default()
+    }
+
+    /// Sets what goes wrong.
+    pub fn set_faults(&self, faults: Faults) {
+        self.lock().faults = faults;
+    }
+
+    /// Lets time pass; the next block carries it.
+    pub fn pass_time(&self, seconds: u64) {
+        self.lock().now += seconds;
+    }
+
+    /// Mines a block of everything in the pool whose turn it is.
+    pub fn mine(&self) {
+        self.lock().mine(self.chain_id);
+    }
+
+    /// Takes the newest `depth` blocks away; with `keep` their transactions return to the pool.
+    pub fn reorganise(&self, depth: u64, keep: bool) {
+        self.lock().reorganise(depth, keep);
+    }
+
+    /// Forgets the pool.
+    pub fn drop_pool(&self) {
+        self.lock().pool.clear();
+    }
+
+    /// Somebody else settles this very payment, in a block of its own.
+    pub fn front_run(&self, request: &PaymentRequest) {
+        let mut state = self.lock();
+        let nonce = state.mined_nonces.get("stranger").copied().unwrap_or_default();
+        let transaction = Transaction {
+            hash: format!("0xstranger{nonce}"),
+            signer: "stranger".to_owned(),
+            nonce,
+            request: Some(request.clone()),
+        };
+        state.pool.insert(("stranger".to_owned(), nonce), transaction);
+        state.mine(self.chain_id);
+    }
+
+    /// The operator uses the key `signer` by hand: a nonce is gone without our bytes.
+    pub fn use_nonce(&self, signer: &str) {
+        let mut state = self.lock();
+        let nonce = state.mined_nonces.entry(signer.to_owned()).or_default();
+        let used = *nonce;
+        *nonce += 1;
+        state.pool.remove(&(signer.to_owned(), used));
+    }
+
+    /// The payer cancels an authorization, in a block of its own.
+    pub fn cancel(&self, from: Address, nonce: B256) {
+        let mut state = self.lock();
+        let block = state.blocks.len() as u64;
+        state.authorizations.insert((from, nonce), Use::Cancelled { block });
+        state.mine(self.chain_id);
+    }
+
+    /// How often bytes were handed over.
+    #[must_use]
+    pub fn broadcasts(&self) -> u64 {
+        self.lock().broadcasts
+    }
+
+    /// How many different transactions were handed over.
+    #[must_use]
+    pub fn distinct_transactions(&self) -> usize {
+        self.lock().distinct.len()
+    }
+
+    /// Number of transfers that moved money, over all blocks.
+    #[must_use]
+    pub fn transfers(&self) -> usize {
+        let state = self.lock();
+        state.blocks.iter().flat_map(|b| &b.transactions).filter(|t| t.moved.is_some()).count()
+    }
+}

@@ -1,0 +1,237 @@
+//! The simulated chain behind the port.
+
+use async_trait::async_trait;
+use faregate_protocol::{Network, PaymentKey, PaymentRequest, Reason, SupportedKind};
+
+use super::{SimulatedChain, State, TRANSFER_GAS, Transaction, Use};
+use crate::{
+    Authorization, Broadcast, Chain, ChainError, DeathCause, DeathProof, Evidence, Inspection,
+    Intent, LaneState, Observation, Outcome, Prepared, Slot, Watch, observation::Reverted,
+};
+
+impl SimulatedChain {
+    fn up(&self) -> Result<std::sync::MutexGuard<'_, State>, ChainError> {
+        let state = self.lock();
+        if state.faults.down {
+            return Err(ChainError::Unreachable { network: self.network.to_string() });
+        }
+        Ok(state)
+    }
+}
+
+#[async_trait]
+impl Chain for SimulatedChain {
+    fn network(&self) -> &Network {
+        &self.network
+    }
+
+    fn supported(&self) -> Vec<SupportedKind> {
+        vec![SupportedKind {
+            x402_version: 2,
+            scheme: "exact".to_owned(),
+            network: self.network.to_string(),
+            extra: None,
+        }]
+    }
+
+    fn signers(&self) -> Vec<String> {
+        self.signers.clone()
+    }
+
+    fn read(&self, request: &PaymentRequest) -> Result<Authorization, Reason> {
+        let requirements = &request.payment_requirements;
+        let (key, read) = PaymentKey::of(&request.payment_payload, requirements)?;
+        let a = read.authorization;
+        Ok(Authorization {
+            key,
+            network: self.network.clone(),
+            payer: a.from.to_checksum(None),
+            pay_to: requirements.pay_to.clone(),
+            asset: requirements.asset.clone(),
+            amount: requirements.amount,
+            valid_after: a.valid_after.try_into().unwrap_or(u64::MAX),
+            valid_before: a.valid_before.try_into().unwrap_or(u64::MAX),
+        })
+    }
+
+    async fn inspect(
+        &self,
+        request: &PaymentRequest,
+        _now_unix: u64,
+    ) -> Result<Inspection, ChainError> {
+        let state = self.up()?;
+        let (authorization, read) = match (
+            self.read(request),
+            PaymentKey::of(&request.payment_payload, &request.payment_requirements),
+        ) {
+            (Ok(authorization), Ok((_, read))) => (authorization, read),
+            (Err(reason), _) | (_, Err(reason)) => {
+                return Ok(Inspection::Invalid { reason, payer: None });
+            }
+        };
+        let a = &read.authorization;
+        let invalid = |reason| Inspection::Invalid { reason, payer: Some(a.from.to_string()) };
+        if read.signature.first().is_none_or(|byte| *byte == 0) {
+            return Ok(invalid(Reason::EvmSignature));
+        }
+        if authorization.valid_before <= state.now {
+            return Ok(invalid(Reason::EvmValidBefore));
+        }
+        if state.authorizations.contains_key(&(a.from, a.nonce)) {
+            return Ok(invalid(Reason::EvmNonceAlreadyUsed));
+        }
+        if state.balances.get(&a.from).copied().unwrap_or_default() < a.value {
+            return Ok(invalid(Reason::EvmInsufficientBalance));
+        }
+        Ok(Inspection::Valid { authorization, head: state.head() })
+    }
+
+    async fn prepare(&self, intent: Intent<'_>, slot: &Slot) -> Result<Prepared, ChainError> {
+        let state = self.up()?;
+        if state.faults.signer_down {
+            return Err(ChainError::Signer { detail: "the simulated signer is down" });
+        }
+        let request = match intent {
+            Intent::Transfer(request) => Some(request.clone()),
+            Intent::NoOp => None,
+        };
+        let what = request.as_ref().map_or("noop".to_owned(), |r| {
+            PaymentKey::of(&r.payment_payload, &r.payment_requirements)
+                .map_or("?".to_owned(), |(key, _)| key.short())
+        });
+        let hash = format!("0x{}-{}-{what}", slot.signer, slot.nonce);
+        let transaction = Transaction {
+            hash: hash.clone(),
+            signer: slot.signer.clone(),
+            nonce: slot.nonce,
+            request,
+        };
+        let raw = serde_json::to_vec(&transaction)
+            .map_err(|_| ChainError::Unsupported { detail: "not JSON" })?;
+        Ok(Prepared { transaction: hash, raw, max_fee_wei: 1, tip_wei: 1, gas_limit: TRANSFER_GAS })
+    }
+
+    async fn broadcast(&self, raw: &[u8]) -> Broadcast {
+        let mut state = self.lock();
+        state.broadcasts += 1;
+        let Ok(transaction) = serde_json::from_slice::<Transaction>(raw) else {
+            return Broadcast::Rejected;
+        };
+        state.sent.push(transaction.hash.clone());
+        state.distinct.insert(transaction.hash.clone());
+        if state.faults.down {
+            return Broadcast::Unknown;
+        }
+        if let Some(word) = state.faults.refuse {
+            return word;
+        }
+        if state.faults.swallow {
+            return Broadcast::Accepted;
+        }
+        let next = state.mined_nonces.get(&transaction.signer).copied().unwrap_or_default();
+        if transaction.nonce < next {
+            return Broadcast::NonceTooLow;
+        }
+        let place = (transaction.signer.clone(), transaction.nonce);
+        let known = state.pool.get(&place).is_some_and(|there| there.hash == transaction.hash);
+        state.pool.insert(place, transaction);
+        if self.automine {
+            state.mine(self.chain_id);
+        }
+        match (state.faults.lose_answer, known) {
+            (true, _) => Broadcast::Unknown,
+            (false, true) => Broadcast::AlreadyKnown,
+            (false, false) => Broadcast::Accepted,
+        }
+    }
+
+    async fn observe(&self, watch: Watch<'_>) -> Result<Observation, ChainError> {
+        let state = self.up()?;
+        let requirements = &watch.request.payment_requirements;
+        let (_, read) = PaymentKey::of(&watch.request.payment_payload, requirements)
+            .map_err(|_| ChainError::Unsupported { detail: "not a payment" })?;
+        let (from, nonce) = (read.authorization.from, read.authorization.nonce);
+        let unknown = || Outcome::Unknown {
+            in_pool: state
+                .pool
+                .values()
+                .filter(|t| watch.transactions.contains(&t.hash))
+                .map(|t| t.hash.clone())
+                .collect(),
+            reverted: state.reverted(watch.transactions),
+        };
+        let outcome = match state.authorizations.get(&(from, nonce)) {
+            Some(Use::Moved { to, block }) => {
+                let ours = to.to_checksum(None).eq_ignore_ascii_case(&requirements.pay_to);
+                match (ours && *block > watch.head_at_claim, *block <= state.finalized()) {
+                    (true, _) => state.evidence(from, nonce).map_or_else(unknown, Outcome::Paid),
+                    (false, true) if !ours => dead(DeathCause::Superseded, state.finalized()),
+                    (false, _) => unknown(),
+                }
+            }
+            Some(Use::Cancelled { block }) if *block <= state.finalized() => {
+                dead(DeathCause::Cancelled, state.finalized())
+            }
+            Some(Use::Cancelled { .. }) => unknown(),
+            None => {
+                let end = read.authorization.valid_before;
+                let last = alloy_primitives::U256::from(state.block_time(state.finalized()));
+                if last >= end { dead(DeathCause::Expired, state.finalized()) } else { unknown() }
+            }
+        };
+        Ok(Observation { head: state.head(), finalized: state.finalized(), outcome })
+    }
+
+    async fn lane_state(&self, signer: &str) -> Result<LaneState, ChainError> {
+        let state = self.up()?;
+        let mined_nonce = state.mined_nonces.get(signer).copied().unwrap_or_default();
+        let waiting = state.pool.keys().filter(|(owner, _)| owner == signer).count() as u64;
+        Ok(LaneState {
+            mined_nonce,
+            pending_nonce: mined_nonce.saturating_add(waiting),
+            balance_wei: u128::MAX,
+        })
+    }
+
+    async fn ready(&self) -> Result<(), ChainError> {
+        self.up().map(|_| ())
+    }
+}
+
+fn dead(cause: DeathCause, at_block: u64) -> Outcome {
+    Outcome::Dead(DeathProof { cause, at_block })
+}
+
+impl State {
+    fn evidence(
+        &self,
+        from: alloy_primitives::Address,
+        nonce: alloy_primitives::B256,
+    ) -> Option<Evidence> {
+        self.blocks.iter().enumerate().find_map(|(number, block)| {
+            let index = block.transactions.iter().position(|mined| {
+                mined.moved.as_ref().is_some_and(|m| m.from == from && m.nonce == nonce)
+            })?;
+            let mined = block.transactions.get(index)?;
+            Some(Evidence {
+                transaction: mined.transaction.hash.clone(),
+                log_index: index as u64,
+                block_number: number as u64,
+                block_hash: format!("0xblock{number}"),
+                gas_used: TRANSFER_GAS,
+            })
+        })
+    }
+
+    fn reverted(&self, transactions: &[String]) -> Vec<Reverted> {
+        self.blocks
+            .iter()
+            .flat_map(|block| &block.transactions)
+            .filter(|mined| mined.moved.is_none() && transactions.contains(&mined.transaction.hash))
+            .map(|mined| Reverted {
+                transaction: mined.transaction.hash.clone(),
+                gas_used: TRANSFER_GAS,
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,87 @@
+//! How the simulated chain executes transactions, builds blocks and takes them back.
+
+use alloy_primitives::U256;
+use faregate_protocol::PaymentKey;
+
+use super::{Block, FINALITY_DEPTH, Mined, Moved, State, Transaction, Use};
+
+impl State {
+    pub(super) fn head(&self) -> u64 {
+        (self.blocks.len() as u64).saturating_sub(1)
+    }
+
+    pub(super) fn finalized(&self) -> u64 {
+        self.head().saturating_sub(FINALITY_DEPTH)
+    }
+
+    pub(super) fn block_time(&self, number: u64) -> u64 {
+        usize::try_from(number).ok().and_then(|n| self.blocks.get(n)).map_or(0, |block| block.time)
+    }
+
+    pub(super) fn mine(&mut self, chain_id: u64) {
+        let number = self.blocks.len() as u64;
+        let mut block = Block { time: self.now, transactions: Vec::new() };
+        while let Some(transaction) = self.next_in_turn() {
+            *self.mined_nonces.entry(transaction.signer.clone()).or_default() += 1;
+            let moved = self.execute(&transaction, chain_id, number);
+            block.transactions.push(Mined { transaction, moved });
+        }
+        self.blocks.push(block);
+    }
+
+    fn next_in_turn(&mut self) -> Option<Transaction> {
+        let turn = self
+            .pool
+            .keys()
+            .find(|(signer, nonce)| {
+                self.mined_nonces.get(signer).copied().unwrap_or_default() == *nonce
+            })
+            .cloned()?;
+        self.pool.remove(&turn)
+    }
+
+    /// `None`: it did nothing or reverted.
+    fn execute(&mut self, transaction: &Transaction, chain_id: u64, block: u64) -> Option<Moved> {
+        let request = transaction.request.as_ref()?;
+        let (_, read) =
+            PaymentKey::of(&request.payment_payload, &request.payment_requirements).ok()?;
+        debug_assert_eq!(request.payment_requirements.network.evm_chain_id(), Some(chain_id));
+        let a = read.authorization;
+        let in_time = a.valid_after < U256::from(self.now) && U256::from(self.now) < a.valid_before;
+        if !in_time || self.authorizations.contains_key(&(a.from, a.nonce)) {
+            return None;
+        }
+        let left = self.balances.get(&a.from).copied().unwrap_or_default().checked_sub(a.value)?;
+        self.balances.insert(a.from, left);
+        let theirs = self.balances.get(&a.to).copied().unwrap_or_default();
+        self.balances.insert(a.to, theirs.checked_add(a.value)?);
+        self.authorizations.insert((a.from, a.nonce), Use::Moved { to: a.to, block });
+        Some(Moved { from: a.from, to: a.to, nonce: a.nonce, amount: a.value })
+    }
+
+    pub(super) fn reorganise(&mut self, depth: u64, keep: bool) {
+        for _ in 0..depth {
+            let Some(block) = self.blocks.pop() else { return };
+            for mined in block.transactions.into_iter().rev() {
+                self.undo(mined, keep);
+            }
+        }
+    }
+
+    fn undo(&mut self, mined: Mined, keep: bool) {
+        let Mined { transaction, moved } = mined;
+        if let Some(nonce) = self.mined_nonces.get_mut(&transaction.signer) {
+            *nonce = nonce.saturating_sub(1);
+        }
+        if let Some(Moved { from, to, nonce, amount }) = moved {
+            self.authorizations.remove(&(from, nonce));
+            let theirs = self.balances.get(&to).copied().unwrap_or_default();
+            self.balances.insert(to, theirs.checked_sub(amount).unwrap_or_default());
+            let back = self.balances.get(&from).copied().unwrap_or_default();
+            self.balances.insert(from, back.checked_add(amount).unwrap_or(back));
+        }
+        if keep {
+            self.pool.insert((transaction.signer.clone(), transaction.nonce), transaction);
+        }
+    }
+}
