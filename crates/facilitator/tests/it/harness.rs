@@ -1,0 +1,209 @@
+//! A scripted facilitator behind a real listener.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use faregate_facilitator::{FacilitatorState, Limits, ServeLimits, router, serve};
+use faregate_protocol::facilitator::BoxFuture;
+use faregate_protocol::{
+    Facilitator, FacilitatorError, PaymentRequest, Reason, SettleResponse, SettleTerms,
+    SupportedResponse, VerifyResponse,
+};
+use faregate_telemetry::{Checks, Metrics};
+use reqwest::{Client, Response};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+pub(crate) const CANARY: &str = "0xcanary5f1c";
+pub(crate) const PAYER: &str = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266";
+
+/// What the scripted facilitator does.
+#[derive(Clone)]
+pub(crate) enum Act {
+    Accept,
+    Refuse(Reason),
+    Pending(&'static str),
+    Fail(FacilitatorError),
+    Panic,
+    Sleep(Duration),
+}
+
+#[derive(Default)]
+pub(crate) struct Seen {
+    pub(crate) verified: AtomicUsize,
+    pub(crate) settle_begun: AtomicUsize,
+    pub(crate) settle_ended: AtomicUsize,
+    pub(crate) terms: Mutex<Vec<SettleTerms>>,
+}
+
+struct Scripted {
+    act: Act,
+    seen: Arc<Seen>,
+}
+
+impl Scripted {
+    async fn act(&self) -> Result<Result<(), (Reason, &'static str)>, FacilitatorError> {
+        match &self.act {
+            Act::Accept => Ok(Ok(())),
+            Act::Refuse(reason) => Ok(Err((*reason, ""))),
+            Act::Pending(hash) => Ok(Err((Reason::SettlementPending, hash))),
+            Act::Fail(error) => Err(error.clone()),
+            Act::Panic => panic!("scripted"),
+            Act::Sleep(time) => {
+                tokio::time::sleep(*time).await;
+                Ok(Ok(()))
+            }
+        }
+    }
+}
+
+impl Facilitator for Scripted {
+    fn verify<'a>(
+        &'a self,
+        _request: &'a PaymentRequest,
+    ) -> BoxFuture<'a, Result<VerifyResponse, FacilitatorError>> {
+        Box::pin(async {
+            self.seen.verified.fetch_add(1, Ordering::SeqCst);
+            Ok(match self.act().await? {
+                Ok(()) => VerifyResponse::valid(PAYER),
+                Err((reason, _)) => VerifyResponse::invalid(reason, None),
+            })
+        })
+    }
+
+    fn settle<'a>(
+        &'a self,
+        request: &'a PaymentRequest,
+        terms: &'a SettleTerms,
+    ) -> BoxFuture<'a, Result<SettleResponse, FacilitatorError>> {
+        Box::pin(async {
+            self.seen.terms.lock().unwrap().push(*terms);
+            self.seen.settle_begun.fetch_add(1, Ordering::SeqCst);
+            let network = &request.payment_requirements.network;
+            let outcome = self.act().await;
+            self.seen.settle_ended.fetch_add(1, Ordering::SeqCst);
+            Ok(match outcome? {
+                Ok(()) => SettleResponse::paid(network, "0xabc".into(), PAYER.into()),
+                Err((reason, hash)) => {
+                    SettleResponse::failed(reason, network, Some(hash.to_owned()), None)
+                }
+            })
+        })
+    }
+
+    fn supported(&self) -> BoxFuture<'_, Result<SupportedResponse, FacilitatorError>> {
+        Box::pin(async { self.act().await.map(|_| SupportedResponse::default()) })
+    }
+
+    fn name(&self) -> &str {
+        "scripted"
+    }
+}
+
+pub(crate) struct Door {
+    pub(crate) url: String,
+    pub(crate) seen: Arc<Seen>,
+    pub(crate) metrics: Metrics,
+    pub(crate) ready: Arc<AtomicBool>,
+    pub(crate) stop: tokio::sync::oneshot::Sender<()>,
+    pub(crate) server: tokio::task::JoinHandle<std::io::Result<()>>,
+    client: Client,
+}
+
+pub(crate) async fn door(act: Act) -> Door {
+    door_with(act, Limits::default(), ServeLimits::default()).await
+}
+
+pub(crate) async fn door_with(act: Act, limits: Limits, serve_limits: ServeLimits) -> Door {
+    let seen = Arc::new(Seen::default());
+    let ready = Arc::new(AtomicBool::new(true));
+    let metrics = Metrics::new([]);
+    let flag = ready.clone();
+    let checks = Checks::new().with("chain", move || {
+        let ready = flag.load(Ordering::SeqCst);
+        async move { ready }
+    });
+    let state = FacilitatorState {
+        facilitator: Arc::new(Scripted { act, seen: seen.clone() }),
+        metrics: metrics.clone(),
+        readiness: Arc::new(checks),
+        limits,
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let server = tokio::spawn(serve(listener, router(state), serve_limits, async {
+        let _ = stopped.await;
+    }));
+    let client = Client::builder().no_proxy().build().unwrap();
+    Door { url, seen, metrics, ready, stop, server, client }
+}
+
+impl Door {
+    pub(crate) async fn post(&self, path: &str, body: impl Into<reqwest::Body>) -> Answer {
+        let request = self.client.post(format!("{}{path}", self.url)).body(body);
+        Answer::of(request.send().await.unwrap()).await
+    }
+
+    pub(crate) async fn post_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let mut request = self.client.post(format!("{}{path}", self.url)).body(good().to_string());
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        Answer::of(request.send().await.unwrap()).await
+    }
+
+    pub(crate) async fn send(&self, method: &str, path: &str) -> Answer {
+        let method = method.parse().unwrap();
+        let request = self.client.request(method, format!("{}{path}", self.url));
+        Answer::of(request.send().await.unwrap()).await
+    }
+
+    #[track_caller]
+    pub(crate) fn assert_counted(&self, operation: &str, status: &str) {
+        let line = format!(
+            r#"x402_facilitator_requests_total{{operation="{operation}",status="{status}"}} 1"#
+        );
+        let text = self.metrics.render();
+        assert!(text.contains(&line), "no {line} in\n{text}");
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: reqwest::header::HeaderMap,
+    pub(crate) body: Value,
+}
+
+impl Answer {
+    async fn of(response: Response) -> Self {
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let text = response.text().await.unwrap();
+        assert!(!text.contains(CANARY), "an answer repeats what was sent: {text}");
+        let body = if text.is_empty() { Value::Null } else { text.parse().unwrap() };
+        Self { status, headers, body }
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+}
+
+pub(crate) fn good() -> Value {
+    json!({
+        "x402Version": 2,
+        "paymentPayload": {
+            "x402Version": 2,
+            "payload": {"signature": CANARY, "authorization": {}},
+            "accepted": {"scheme": "exact"},
+        },
+        "paymentRequirements": {
+            "scheme": "exact", "network": "eip155:84532", "amount": "10000",
+            "asset": "0x036CbD53842c5426634e7929541eC2318f3dCF7e",
+            "payTo": "0x209693Bc6afc0C5328bA36FaF03C514EF312287C",
+            "maxTimeoutSeconds": 60, "extra": {"name": "USDC", "version": "2"},
+        },
+    })
+}

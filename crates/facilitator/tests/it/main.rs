@@ -1,0 +1,10 @@
+//! The door over real HTTP, in front of a facilitator that does as it is told.
+
+#![allow(clippy::unwrap_used)] // all of this binary is tests
+
+mod bad_input;
+mod harness;
+mod limits;
+mod outcomes;
+mod secrets;
+mod terms;
