@@ -1,0 +1,211 @@
+//! Reserve the key, hand it to a lane, wait for the outcome. This task signs and sends nothing,
+//! and it declares nothing: it reads what the workers have recorded.
+
+use std::time::Duration;
+
+use faregate_chain::Inspection;
+use faregate_ledger::{LedgerError, NewSettlement, Reserved, Settlement, SettlementState as State};
+use faregate_protocol::{
+    FacilitatorError, PaymentKey, PaymentRequest, Reason, SettleResponse, SettleTerms,
+};
+use serde_json::json;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::Engine;
+use crate::desk::Desk;
+use crate::verify::CHAIN_DOWN;
+
+/// A wait looks at the ledger this often even if nobody wakes it.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+const LEDGER_DOWN: FacilitatorError =
+    FacilitatorError::Unavailable(Reason::LedgerUnavailable.code());
+const QUEUE_FULL: FacilitatorError = FacilitatorError::Unavailable(Reason::QueueFull.code());
+
+pub(crate) async fn settle(
+    engine: &Engine,
+    request: &PaymentRequest,
+    terms: &SettleTerms,
+) -> Result<SettleResponse, FacilitatorError> {
+    let network = &request.payment_requirements.network;
+    let refuse = |reason, payer| Ok(SettleResponse::failed(reason, network, None, payer));
+    let Some(desk) = engine.desk(network) else { return refuse(Reason::InvalidNetwork, None) };
+    let authorization = match desk.chain.read(request) {
+        Ok(authorization) => authorization,
+        Err(reason) => return refuse(reason, None),
+    };
+    let call = Call::new(desk, request, terms);
+    let stored = desk.store.find_settlement(&authorization.key).await;
+    if let Some(stored) = stored.map_err(|error| ledger_down(&error))? {
+        return call.join(stored).await;
+    }
+    // What verify found may have changed, and nothing is sent for a payment that cannot settle.
+    let (authorization, head) = match desk.chain.inspect(request, desk.clock.now_unix()).await {
+        Ok(Inspection::Valid { authorization, head }) => (authorization, head),
+        Ok(Inspection::Invalid { reason, payer }) => return refuse(reason, payer),
+        Err(error) => {
+            tracing::warn!(network = desk.network(), %error, "not settled: the chain is silent");
+            return Err(CHAIN_DOWN);
+        }
+    };
+    if !desk.has_room() {
+        return Err(QUEUE_FULL);
+    }
+    let hashes = (request.payment_requirements.hash(), request.payment_payload.signed_hash());
+    let (Ok(requirements_hash), Ok(payload_hash)) = hashes else {
+        return refuse(Reason::InvalidPayload, Some(authorization.payer));
+    };
+    let new = NewSettlement {
+        key: authorization.key,
+        settle_id: call.caller,
+        caller_has_key: terms.settle_id.is_some(),
+        requirements_hash,
+        payload_hash,
+        request: request.clone(),
+        network: network.to_string(),
+        payer: authorization.payer,
+        pay_to: authorization.pay_to,
+        asset: authorization.asset,
+        amount: authorization.amount,
+        valid_before: authorization.valid_before,
+        head_at_claim: head,
+    };
+    // Even if the row was stored and the answer got lost: a lane works only for callers who ask.
+    match desk.store.reserve(&new).await.map_err(|error| ledger_down(&error))? {
+        Reserved::New(stored) => call.wait(*stored).await,
+        Reserved::Exists(stored) => call.join(*stored).await,
+    }
+}
+
+fn ledger_down(error: &LedgerError) -> FacilitatorError {
+    tracing::error!(%error, "not settled: the ledger gave no answer");
+    LEDGER_DOWN
+}
+
+/// One call of settle.
+struct Call<'a> {
+    desk: &'a Desk,
+    request: &'a PaymentRequest,
+    /// Its settle id, or a name made for this one call.
+    caller: Uuid,
+    has_key: bool,
+    deadline: Instant,
+}
+
+impl<'a> Call<'a> {
+    fn new(desk: &'a Desk, request: &'a PaymentRequest, terms: &SettleTerms) -> Self {
+        let limits = &desk.limits;
+        let wait = terms.deadline_unix_ms.map_or(limits.settle_wait, |end| {
+            Duration::from_millis(end.saturating_sub(desk.clock.now_unix_ms()))
+                .min(limits.settle_wait_max)
+        });
+        Self {
+            desk,
+            request,
+            caller: terms.settle_id.unwrap_or_else(Uuid::new_v4),
+            has_key: terms.settle_id.is_some(),
+            deadline: Instant::now() + wait,
+        }
+    }
+
+    /// Somebody reserved the key before: the same payment, or not.
+    async fn join(&self, stored: Settlement) -> Result<SettleResponse, FacilitatorError> {
+        let same_requirements =
+            self.request.payment_requirements.hash().ok() == Some(stored.new.requirements_hash);
+        let same_payload =
+            self.request.payment_payload.signed_hash().ok() == Some(stored.new.payload_hash);
+        if !same_requirements || !same_payload {
+            return Ok(self.failed(&stored, Reason::RequirementsChanged, None));
+        }
+        if stored.state == State::Dormant && self.owns(&stored) {
+            let evidence = json!({ "asked_again": true });
+            let key = &stored.new.key;
+            let moved = self.desk.store.move_settlement(
+                key,
+                State::Dormant,
+                State::Reserved,
+                "api",
+                evidence,
+            );
+            moved.await.map_err(|error| ledger_down(&error))?;
+        }
+        self.wait(stored).await
+    }
+
+    fn owns(&self, stored: &Settlement) -> bool {
+        !stored.new.caller_has_key || (self.has_key && self.caller == stored.new.settle_id)
+    }
+
+    async fn wait(&self, mut stored: Settlement) -> Result<SettleResponse, FacilitatorError> {
+        let key = stored.new.key;
+        let waiting = self.desk.wakers.wait(key);
+        loop {
+            let woken = waiting.notified();
+            stored = self.read(&key).await.unwrap_or(stored);
+            if let Some(answer) = self.answer(&stored).await {
+                return Ok(answer);
+            }
+            if stored.state == State::Reserved && self.owns(&stored) {
+                // A full queue is retried at the next look.
+                let _ = self.desk.enqueue(key);
+            }
+            let now = Instant::now();
+            if now >= self.deadline {
+                return Ok(self.pending(&stored));
+            }
+            let look = self.deadline.min(now + LOOK_EVERY);
+            let _ = tokio::time::timeout_at(look, woken).await;
+        }
+    }
+
+    async fn read(&self, key: &PaymentKey) -> Option<Settlement> {
+        match self.desk.store.find_settlement(key).await {
+            Ok(stored) => stored,
+            Err(error) => {
+                tracing::warn!(%error, payment = key.short(), "waiting without the ledger");
+                None
+            }
+        }
+    }
+
+    /// `None` while nothing is proven.
+    async fn answer(&self, stored: &Settlement) -> Option<SettleResponse> {
+        match stored.state {
+            State::Mined | State::Final => self.paid(stored).await,
+            State::Dead => Some(self.failed(stored, Reason::PaymentNotCharged, None)),
+            State::Quarantined => Some(self.pending(stored)),
+            State::Reserved | State::Signed | State::Broadcast | State::Dormant => None,
+        }
+    }
+
+    /// One success for one settlement; `None` when the ledger cannot say whose it is.
+    async fn paid(&self, stored: &Settlement) -> Option<SettleResponse> {
+        let transaction = stored.evidence.as_ref().map(|proof| proof.transaction.clone())?;
+        let theirs = if stored.new.caller_has_key {
+            self.has_key && self.caller == stored.new.settle_id
+        } else {
+            self.desk.store.report_success(&stored.new.key, self.caller).await.ok()?
+        };
+        Some(if theirs {
+            let network = &stored.new.request.payment_requirements.network;
+            SettleResponse::paid(network, transaction, stored.new.payer.clone())
+        } else {
+            self.failed(stored, Reason::DuplicateSettlement, Some(transaction))
+        })
+    }
+
+    fn pending(&self, stored: &Settlement) -> SettleResponse {
+        self.failed(stored, Reason::SettlementPending, stored.transactions.last().cloned())
+    }
+
+    fn failed(
+        &self,
+        stored: &Settlement,
+        reason: Reason,
+        transaction: Option<String>,
+    ) -> SettleResponse {
+        let network = &self.request.payment_requirements.network;
+        SettleResponse::failed(reason, network, transaction, Some(stored.new.payer.clone()))
+    }
+}
