@@ -131,10 +131,28 @@ impl From<ExecutionResult> for Outcome {
 
 /// A revert with its reason in words, when the contract gave one.
 fn reverted(data: Bytes) -> ChainError {
-    let reason = Revert::abi_decode(&data).map(|revert| revert.reason).ok().or_else(|| {
-        Panic::abi_decode(&data).ok().map(|panic| format!("panic code 0x{:02x}", panic.code))
-    });
+    let reason = match Revert::abi_decode(&data) {
+        Ok(revert) => Some(revert.reason),
+        Err(_) => Panic::abi_decode(&data).ok().map(|panic| panic_text(&panic)),
+    };
     ChainError::Reverted { reason, data }
+}
+
+fn panic_text(panic: &Panic) -> String {
+    let known = match u64::try_from(panic.code) {
+        Ok(0x00) => "generic panic",
+        Ok(0x01) => "assert(false)",
+        Ok(0x11) => "arithmetic underflow or overflow",
+        Ok(0x12) => "division or modulo by zero",
+        Ok(0x21) => "enum overflow",
+        Ok(0x22) => "invalid encoded storage byte array accessed",
+        Ok(0x31) => "out-of-bounds array access; popping on an empty array",
+        Ok(0x32) => "out-of-bounds access of an array or bytesN",
+        Ok(0x41) => "out of memory",
+        Ok(0x51) => "uninitialized function",
+        _ => return format!("unknown panic code: {:#x}", panic.code),
+    };
+    known.to_owned()
 }
 
 fn halt_text(reason: &HaltReason) -> String {

@@ -260,4 +260,84 @@ mod tests {
         state.revert(later);
         assert_eq!(state.account(ALICE).map(|info| info.balance), Some(ONE));
     }
+
+    /// What a plain copy of every block's state says.
+    type Model = HashMap<Address, (u64, HashMap<U256, U256>)>;
+
+    struct Random(u64);
+
+    impl Random {
+        fn below(&mut self, limit: u64) -> u64 {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            self.0 % limit
+        }
+    }
+
+    fn random_change(random: &mut Random, state: &mut State, undo: &mut Undo, model: &mut Model) {
+        let address = Address::repeat_byte(random.below(4) as u8 + 1);
+        let (slot, value) = (U256::from(random.below(3)), random.below(3));
+        match random.below(4) {
+            // Balance zero with nonce zero removes the account with its storage.
+            0 => {
+                state.edit(address, undo, |info| info.balance = U256::from(value));
+                if value == 0 {
+                    model.remove(&address);
+                } else {
+                    model.entry(address).or_default().0 = value;
+                }
+            }
+            1 => {
+                state.remove(address, undo);
+                model.remove(&address);
+            }
+            _ => {
+                state.set_slot(address, slot, U256::from(value), undo);
+                model.entry(address).or_default().1.insert(slot, U256::from(value));
+            }
+        }
+    }
+
+    fn assert_same(view: &View<'_>, model: &Model) {
+        for byte in 1..=4 {
+            let address = Address::repeat_byte(byte);
+            let (balance, storage) = model.get(&address).cloned().unwrap_or_default();
+            let seen = view.account(address).map_or(U256::ZERO, |info| info.balance);
+            assert_eq!(seen, U256::from(balance));
+            for slot in (0..3).map(U256::from) {
+                let expected = storage.get(&slot).copied().unwrap_or_default();
+                assert_eq!(view.slot(address, slot), expected);
+            }
+        }
+    }
+
+    #[test]
+    fn any_history_can_be_seen_and_undone() {
+        let started = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let seed = started.map_or(1, |time| time.as_nanos() as u64) | 1;
+        println!("seed {seed}");
+        let mut random = Random(seed);
+        let mut state = State::default();
+        let (mut undos, blocks) = (VecDeque::new(), VecDeque::new());
+        let mut models = vec![Model::new()];
+        for _ in 0..300 {
+            let mut model = models.last().cloned().unwrap_or_default();
+            let mut undo = Undo::default();
+            for _ in 0..random.below(5) {
+                random_change(&mut random, &mut state, &mut undo, &mut model);
+            }
+            undos.push_back(undo);
+            models.push(model);
+            if random.below(4) == 0 {
+                for _ in 0..random.below(undos.len() as u64) {
+                    state.revert(undos.pop_back().unwrap());
+                    models.pop();
+                }
+            }
+            for (first_undo, model) in models.iter().enumerate() {
+                assert_same(&View::new(&state, &undos, first_undo, &blocks), model);
+            }
+        }
+    }
 }

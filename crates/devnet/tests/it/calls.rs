@@ -3,7 +3,7 @@
 use alloy_primitives::{Address, B256, U256, hex};
 use alloy_sol_types::SolCall as _;
 use faregate_devnet::{
-    accounts::{BUYER, FACILITATOR, MULTICALL, PAYEE, TOKEN},
+    accounts::{BUYER, FACILITATOR, MULTICALL, PAYEE, TOKEN, TOKEN_OWNER},
     contracts::balance_slot,
 };
 use serde_json::{Value, json};
@@ -71,6 +71,13 @@ async fn reverts_carry_code_3_and_data() {
     let refused = world.try_rpc("eth_call", json!([unknown])).await.unwrap_err();
     assert_eq!((refused.code, refused.message.as_str()), (3, "execution reverted"));
     assert_eq!(refused.data, "0x");
+    // An overflow in the contract is a panic, which has a number instead of words.
+    let much = abi::mintCall { to: PAYEE.address, amount: U256::MAX }.abi_encode();
+    let call = json!({
+        "from": TOKEN_OWNER.address, "to": TOKEN, "data": hex::encode_prefixed(&much),
+    });
+    let refused = world.try_rpc("eth_call", json!([call])).await.unwrap_err();
+    assert_eq!(refused.message, "execution reverted: arithmetic underflow or overflow");
     // INVALID burns everything; that is no revert.
     let code = json!({ STRANGER.to_string(): { "code": "0xfe" } });
     let refused =
