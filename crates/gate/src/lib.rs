@@ -1,1 +1,75 @@
-//! (being built)
+//! What stands before a priced resource: the tower layer and the reverse proxy.
+//!
+//! ```text
+//!  client ---> serve.rs ---> service.rs ---> route_table.rs (path.rs, pattern.rs, origin.rs)
+//!                               |  free: stream through          |  ambiguous, denied, preflight:
+//!                               |                                |  answers.rs, cors.rs
+//!                               v  priced
+//!                            flow.rs
+//!   flow/present.rs    size, decode, own options, time window, body, fingerprint.rs
+//!        |                  no payment: challenge.rs -> 402
+//!   flow/known.rs      presented before? its outcome, or go on where its holder stopped
+//!        |
+//!   flow/verify.rs     the facilitator: would it settle?            (nothing claimed before)
+//!   flow/claim.rs      CLAIM: one winner for each payment key       VERIFIED   (lease.rs renews)
+//!   flow/run.rs        the resource; its whole answer is held back  EXECUTED
+//!        |                  failed: its own answer passes, unpaid   RELEASED
+//!   flow/settle.rs     asked to settle, on disk before the call     SETTLING
+//!        |                  refused 402 | unknown 503               SETTLED, UNRESOLVED, NOT_CHARGED
+//!   flow.rs            GRANT by the request's own future            GRANTED
+//!        |
+//!        v  first byte of the answer (answer_headers.rs, receipt.rs)
+//! ```
+//!
+//! Behind the layer stands an application in this process, or `proxy.rs`. `sweep.rs` looks after
+//! claims whose holder is gone; `remote.rs` is the port to a facilitator over HTTP.
+//!
+//! Architecture invariant: compiles without any chain library and without the engine.
+
+mod answer_headers;
+mod answers;
+mod body;
+mod challenge;
+mod config;
+mod cors;
+mod error;
+mod fingerprint;
+mod flow;
+mod future;
+mod gate;
+mod hop_by_hop;
+mod http_client;
+mod layer;
+mod lease;
+pub mod limits;
+mod origin;
+mod path;
+mod pattern;
+mod proxy;
+mod receipt;
+mod remembered;
+mod remote;
+mod request_headers;
+mod route;
+mod route_table;
+mod serve;
+mod service;
+mod sweep;
+
+pub use body::{BoxError, GateBody};
+pub use challenge::{FIRST_ERROR, challenge};
+pub use config::{GateConfig, GateLimits};
+pub use error::{GateError, RouteFault};
+pub use fingerprint::fingerprint;
+pub use future::GateFuture;
+pub use gate::Gate;
+pub use http_client::ClientError;
+pub use layer::GateLayer;
+pub use origin::Origin;
+pub use proxy::{PeerAddr, ProxyConfig, ProxyFuture, ReverseProxy};
+pub use remote::{RemoteConfig, RemoteFacilitator};
+pub use request_headers::{PAYER, PAYMENT};
+pub use route::{Access, Route, SettleMode};
+pub use route_table::{Decision, RouteTable, Unmatched};
+pub use serve::{ServeConfig, serve};
+pub use service::GateService;

@@ -1,0 +1,211 @@
+//! The one responder: from a reason to HTTP. Whatever the gate says itself is said here, in a fixed
+//! vocabulary; no words of an endpoint, a database or an upstream get out.
+
+use faregate_protocol::reason::Retry;
+use faregate_protocol::{PaymentRequired, Reason, SettleResponse, header as names};
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use crate::body::GateBody;
+use crate::challenge::FIRST_ERROR;
+use crate::limits;
+
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const PAYMENT_REQUIRED: HeaderName = HeaderName::from_static(names::PAYMENT_REQUIRED);
+const PAYMENT_RESPONSE: HeaderName = HeaderName::from_static(names::PAYMENT_RESPONSE);
+
+/// The request's body did not arrive whole; no payment was looked at.
+const REQUEST_BODY_BROKEN: &str = "request_body_broken";
+/// The connection cannot be upgraded.
+const UPGRADE_UNSUPPORTED: &str = "upgrade_unsupported";
+/// The official code for an allowance that is missing; the one refusal that is not a 402.
+const PERMIT2_ALLOWANCE_REQUIRED: &str = "permit2_allowance_required";
+
+/// Something other than the resource that a request is answered with.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    status: u16,
+    code: String,
+    help: &'static str,
+    retry_after_secs: Option<u64>,
+    transaction: Option<String>,
+    /// A fresh challenge has to go with it.
+    pub(crate) challenged: bool,
+    receipt: Option<Box<SettleResponse>>,
+}
+
+impl Refusal {
+    /// The plain answer for a reason: status and help from the table of reasons, a challenge with
+    /// each 402, `Retry-After` where the same request can succeed later.
+    pub(crate) fn of(reason: Reason) -> Self {
+        let status = reason.status();
+        Self {
+            status,
+            code: reason.code().to_owned(),
+            help: reason.help(),
+            retry_after_secs: retry_after(reason, status),
+            transaction: None,
+            challenged: status == StatusCode::PAYMENT_REQUIRED.as_u16(),
+            receipt: None,
+        }
+    }
+
+    /// A verdict's reason. A code that is not ours is passed on if it looks like a code.
+    pub(crate) fn of_verdict(code: Option<&str>) -> Self {
+        let code = code.unwrap_or_default();
+        if let Some(reason) = Reason::from_code(code) {
+            return Self::of(reason);
+        }
+        let mut refusal = Self::of(Reason::UnexpectedVerifyError);
+        if is_code(code) {
+            refusal.code = code.to_owned();
+            refusal.help = "The facilitator does not accept this payment.";
+        }
+        if code == PERMIT2_ALLOWANCE_REQUIRED {
+            refusal.status = StatusCode::PRECONDITION_FAILED.as_u16();
+        }
+        refusal
+    }
+
+    /// The request's own body broke off or took too long.
+    pub(crate) fn request_body_broken() -> Self {
+        Self {
+            status: StatusCode::REQUEST_TIMEOUT.as_u16(),
+            code: REQUEST_BODY_BROKEN.to_owned(),
+            help: "The request's body did not arrive whole; nothing was charged.",
+            ..Self::of(Reason::InternalError)
+        }
+    }
+
+    /// An upgrade that the gate does not pass on.
+    pub(crate) fn upgrade_unsupported() -> Self {
+        Self {
+            status: StatusCode::NOT_IMPLEMENTED.as_u16(),
+            code: UPGRADE_UNSUPPORTED.to_owned(),
+            help: "This connection cannot be upgraded.",
+            retry_after_secs: None,
+            ..Self::of(Reason::InternalError)
+        }
+    }
+
+    /// The settlement was asked for and its outcome is not proven. Never a 402, never a 502.
+    pub(crate) fn pending(receipt: SettleResponse) -> Self {
+        let transaction = Some(receipt.transaction.clone()).filter(|hash| !hash.is_empty());
+        Self {
+            transaction,
+            receipt: Some(Box::new(receipt)),
+            ..Self::of(Reason::SettlementPending)
+        }
+    }
+
+    /// Settlement was refused with a terminal reason.
+    pub(crate) fn settle_refused(receipt: SettleResponse, challenged: bool) -> Self {
+        let code = receipt.error_reason.clone().unwrap_or_default();
+        let reason = Reason::from_code(&code);
+        Self {
+            status: StatusCode::PAYMENT_REQUIRED.as_u16(),
+            help: reason.map_or("The facilitator refused to settle this payment.", Reason::help),
+            code,
+            retry_after_secs: None,
+            transaction: None,
+            challenged,
+            receipt: Some(Box::new(receipt)),
+        }
+    }
+
+    /// With another status than the reason's own.
+    pub(crate) const fn with_status(mut self, status: StatusCode) -> Self {
+        self.status = status.as_u16();
+        self
+    }
+
+    /// Naming the transaction that settled the payment.
+    pub(crate) fn with_transaction(mut self, transaction: &str) -> Self {
+        self.transaction = Some(transaction.to_owned()).filter(|hash| !hash.is_empty());
+        self
+    }
+
+    /// The code that is answered.
+    pub(crate) fn code(&self) -> &str {
+        &self.code
+    }
+
+    /// How the attempt is counted.
+    pub(crate) fn outcome(&self) -> &'static str {
+        match self.status {
+            402 | 412 => "refused",
+            409 => "duplicate",
+            503 if self.receipt.is_some() => "pending",
+            _ => "error",
+        }
+    }
+
+    /// What a challenge says in `error`.
+    pub(crate) fn challenge_error(&self) -> &str {
+        if self.code == Reason::PaymentRequired.code() { FIRST_ERROR } else { &self.code }
+    }
+
+    /// The answer, with the fresh challenge that [`Refusal::challenged`] asks for.
+    pub(crate) fn into_response(self, challenge: Option<&PaymentRequired>) -> Response<GateBody> {
+        let body = match challenge {
+            // For people and for clients that read no headers.
+            Some(challenge) => serde_json::to_value(challenge).unwrap_or(Value::Null),
+            None => self.body(),
+        };
+        let mut response = json_response(self.status, &body);
+        let headers = response.headers_mut();
+        if let Some(value) = challenge.and_then(header_value) {
+            headers.insert(PAYMENT_REQUIRED, value);
+        }
+        if let Some(value) = self.receipt.as_deref().and_then(header_value) {
+            headers.insert(PAYMENT_RESPONSE, value);
+        }
+        if let Some(secs) = self.retry_after_secs {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(secs));
+        }
+        response
+    }
+
+    fn body(&self) -> Value {
+        let mut body = Map::new();
+        body.insert("error".to_owned(), json!(self.code));
+        body.insert("message".to_owned(), json!(self.help));
+        if let Some(transaction) = &self.transaction {
+            body.insert("transaction".to_owned(), json!(transaction));
+        }
+        Value::Object(body)
+    }
+}
+
+fn retry_after(reason: Reason, status: u16) -> Option<u64> {
+    let again = reason.retry() == Retry::SameAgain && matches!(status, 409 | 429 | 502..=504);
+    match reason {
+        Reason::SettlementPending => Some(limits::PENDING_RETRY_AFTER_SECS),
+        _ => again.then_some(limits::RETRY_AFTER_SECS),
+    }
+}
+
+/// It has the form of a reason code, so that nothing else of a facilitator's answer gets out.
+pub(crate) fn is_code(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= limits::MAX_CODE_BYTES
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+}
+
+/// The header value that carries a message; base64, so nothing can break out of it.
+pub(crate) fn header_value<T: Serialize>(message: &T) -> Option<HeaderValue> {
+    let text = names::encode(message).ok()?;
+    HeaderValue::try_from(text).ok()
+}
+
+fn json_response(status: u16, body: &Value) -> Response<GateBody> {
+    let mut response = Response::new(GateBody::full(body.to_string()));
+    *response.status_mut() =
+        StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, JSON);
+    headers.insert(header::CACHE_CONTROL, NO_STORE);
+    response
+}

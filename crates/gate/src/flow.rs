@@ -1,0 +1,206 @@
+//! The life of a priced request, from its header to the grant.
+//!
+//! Everything after the request was read runs in a task of its own: a client that disconnects
+//! changes nothing about what is claimed, settled and recorded. Only the grant is made by the
+//! request's own future, right before its answer is returned, so that a payment whose client is
+//! gone stays redeemable.
+
+use std::sync::Arc;
+
+use faregate_protocol::{Reason, SettleResponse};
+use futures::future::BoxFuture;
+use http::{HeaderName, Request, Response, header};
+use tokio::sync::oneshot;
+use tracing::Instrument;
+
+use crate::answers::{self, Refusal};
+use crate::body::{BoxError, GateBody};
+use crate::cors;
+use crate::gate::Gate;
+use crate::lease::{Lease, Stop};
+use crate::route::Route;
+
+mod claim;
+mod known;
+mod present;
+mod run;
+pub(crate) mod settle;
+mod verify;
+
+use known::Standing;
+use present::Presented;
+use run::Ran;
+
+const PAYMENT_RESPONSE: HeaderName =
+    HeaderName::from_static(faregate_protocol::header::PAYMENT_RESPONSE);
+
+/// The resource behind the gate, to be run at most once.
+pub(crate) type Run = Box<
+    dyn FnOnce(Request<GateBody>) -> BoxFuture<'static, Result<Response<GateBody>, BoxError>>
+        + Send,
+>;
+
+/// What a flow has come to.
+enum End {
+    /// Paid, held, and not granted yet.
+    Ready(Box<Ready>),
+    /// The application's own failure; nothing is granted.
+    Failed(Response<GateBody>),
+}
+
+/// An answer that waits for its grant.
+struct Ready {
+    lease: Lease,
+    answer: Response<GateBody>,
+    receipt: SettleResponse,
+}
+
+/// Answers a request on a priced route.
+pub(crate) async fn priced(
+    gate: &Arc<Gate>,
+    route: Arc<Route>,
+    request: Request<GateBody>,
+    run: Run,
+) -> Response<GateBody> {
+    let uri = request.uri().clone();
+    let is_cross_origin = request.headers().contains_key(header::ORIGIN);
+    let ended = match present::read(gate, &route, request).await {
+        Ok(presented) => pursue_detached(gate, presented, run).await,
+        Err(refusal) => Err(refusal),
+    };
+    let mut response = match ended {
+        Ok(response) => response,
+        Err(refusal) => {
+            let challenge =
+                refusal.challenged.then(|| gate.challenge(&route, &uri, refusal.challenge_error()));
+            refusal.into_response(challenge.as_ref())
+        }
+    };
+    if is_cross_origin {
+        cors::expose(response.headers_mut());
+    }
+    response
+}
+
+async fn pursue_detached(
+    gate: &Arc<Gate>,
+    presented: Presented,
+    run: Run,
+) -> Result<Response<GateBody>, Refusal> {
+    let option = &presented.asked.payment_requirements;
+    let (network, scheme) = (option.network.clone(), option.scheme.clone());
+    let (send, receive) = oneshot::channel();
+    let (task_gate, working) = (Arc::clone(gate), gate.working());
+    let flow = async move {
+        let _working = working;
+        // Without a receiver the answer is dropped, and with it the lease: the claim stays where
+        // it is and the buyer's retry goes on from there.
+        let _ = send.send(pursue(&task_gate, presented, run).await);
+    };
+    tokio::spawn(flow.in_current_span());
+    let ended = match receive.await {
+        Ok(Ok(End::Ready(ready))) => ready.grant().await,
+        Ok(Ok(End::Failed(answer))) => {
+            gate.metrics.payment_attempt(network.as_str(), &scheme, "handler_failed");
+            return Ok(answer);
+        }
+        Ok(Err(refusal)) => Err(refusal),
+        Err(_) => Err(Refusal::of(Reason::InternalError)),
+    };
+    let status = match &ended {
+        Ok(_) => "success",
+        Err(refusal) => refusal.outcome(),
+    };
+    gate.metrics.payment_attempt(network.as_str(), &scheme, status);
+    if let Err(refusal) = &ended {
+        tracing::info!(code = refusal.code(), "a payment bought nothing");
+    }
+    ended
+}
+
+impl Ready {
+    /// The compare-and-set on disk after which the first byte may leave.
+    async fn grant(self) -> Result<Response<GateBody>, Refusal> {
+        let Self { lease, mut answer, receipt } = self;
+        let Some(value) = answers::header_value(&receipt) else {
+            return Err(Refusal::of(Reason::InternalError));
+        };
+        if lease.grant().await.is_err() {
+            return Err(Refusal::pending(settle::unproven(&receipt)));
+        }
+        answer.headers_mut().insert(PAYMENT_RESPONSE, value);
+        Ok(answer)
+    }
+}
+
+async fn pursue(gate: &Arc<Gate>, presented: Presented, run: Run) -> Result<End, Refusal> {
+    let network = presented.asked.payment_requirements.network.clone();
+    let _active = gate.metrics.active_payment(network.as_str());
+    match known::standing(gate, &presented).await? {
+        Standing::Fresh => fresh(gate, presented, run).await,
+        Standing::Paid { lease, receipt } => {
+            paid_before(gate, presented, run, lease, *receipt).await
+        }
+    }
+}
+
+/// Verify, claim, run, settle.
+async fn fresh(gate: &Arc<Gate>, presented: Presented, run: Run) -> Result<End, Refusal> {
+    if let Some(unfit) = presented.unfit {
+        return Err(Refusal::of(unfit));
+    }
+    verify::verify(gate, &presented).await?;
+    let mut lease = claim::claim(gate, &presented).await?;
+    let (asked, key) = (presented.asked.clone(), presented.key);
+    let payer = presented.payer.clone();
+    let ran = run::run(gate, presented, run, &lease).await.map_err(nothing_sent)?;
+    match ran {
+        Ran::Good(answer) => {
+            let receipt = settle::first(gate, &mut lease, key, asked, payer).await?;
+            Ok(End::Ready(Box::new(Ready { lease, answer, receipt })))
+        }
+        Ran::Failed(answer) => {
+            claim::release(&mut lease, "handler_failed").await.map_err(nothing_sent)?;
+            Ok(End::Failed(answer))
+        }
+        Ran::Broken(reason) => {
+            claim::release(&mut lease, reason.code()).await.map_err(nothing_sent)?;
+            Err(Refusal::of(reason))
+        }
+    }
+}
+
+/// The money moved in an earlier request that got no answer: run again and grant, settle nothing.
+async fn paid_before(
+    gate: &Arc<Gate>,
+    presented: Presented,
+    run: Run,
+    lease: Lease,
+    receipt: SettleResponse,
+) -> Result<End, Refusal> {
+    let unproven = settle::unproven(&receipt);
+    match run::run(gate, presented, run, &lease).await {
+        Ok(Ran::Good(answer)) => Ok(End::Ready(Box::new(Ready { lease, answer, receipt }))),
+        Ok(Ran::Failed(mut answer)) => {
+            // Still redeemable: the receipt tells the buyer not to pay again.
+            if let Some(value) = answers::header_value(&receipt) {
+                answer.headers_mut().insert(PAYMENT_RESPONSE, value);
+            }
+            Ok(End::Failed(answer))
+        }
+        Ok(Ran::Broken(_)) | Err(_) => Err(Refusal::pending(unproven)),
+    }
+}
+
+/// A step before settlement was not made. Nothing was charged by us; whoever holds the claim now
+/// goes on.
+fn nothing_sent(stop: Stop) -> Refusal {
+    match stop {
+        Stop::Lost => Refusal::of(Reason::PaymentInProgress)
+            .with_status(http::StatusCode::SERVICE_UNAVAILABLE),
+        Stop::Ledger(error) => {
+            tracing::error!(%error, "the ledger failed before settlement");
+            Refusal::of(Reason::LedgerUnavailable)
+        }
+    }
+}

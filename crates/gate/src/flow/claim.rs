@@ -1,0 +1,55 @@
+//! Claims a verified payment, and gives a claim back whose payment was never sent.
+
+use faregate_ledger::{ClaimState, Claimed, NewClaim};
+use faregate_protocol::Reason;
+use serde_json::json;
+use uuid::Uuid;
+
+use super::known;
+use super::present::Presented;
+use crate::answers::Refusal;
+use crate::gate::Gate;
+use crate::lease::{Lease, Stop};
+
+/// Inserts the payment key. One of any number of requests wins.
+pub(super) async fn claim(gate: &Gate, presented: &Presented) -> Result<Lease, Refusal> {
+    let claimed = gate.store.claim(&new_claim(gate, presented), gate.lease_ms).await;
+    match claimed {
+        Ok(Claimed::Won(hold)) => Ok(gate.lease(hold)),
+        Ok(Claimed::Exists(claim)) => {
+            known::judge(presented, &claim)?;
+            // It is free to be taken over, but somebody was faster a moment ago: let them.
+            Err(Refusal::of(Reason::PaymentInProgress))
+        }
+        Err(error) => {
+            // If it was stored after all, the lease runs out and the sweeper releases it.
+            tracing::error!(%error, "the ledger did not take a claim");
+            Err(Refusal::of(Reason::LedgerUnavailable))
+        }
+    }
+}
+
+/// VERIFIED or EXECUTED to RELEASED: settle was never asked.
+pub(super) async fn release(lease: &mut Lease, why: &str) -> Result<(), Stop> {
+    let evidence = json!({ "reason": why });
+    lease.step(ClaimState::Verified, ClaimState::Released, None, evidence).await
+}
+
+fn new_claim(gate: &Gate, presented: &Presented) -> NewClaim {
+    let option = &presented.asked.payment_requirements;
+    NewClaim {
+        key: presented.key,
+        settle_id: Uuid::new_v4(),
+        facilitator: gate.facilitator.name().to_owned(),
+        request_fp: presented.request_fp,
+        requirements_hash: presented.requirements_hash,
+        payload_hash: presented.payload_hash,
+        route: presented.route.name.clone(),
+        network: option.network.to_string(),
+        payer: presented.payer.clone(),
+        pay_to: option.pay_to.clone(),
+        asset: option.asset.clone(),
+        amount: option.amount,
+        valid_before: presented.valid_before,
+    }
+}

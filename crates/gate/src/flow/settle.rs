@@ -1,0 +1,244 @@
+//! Asks the facilitator to move the money, and records what it said. "Asked" is on disk before the
+//! question leaves; silence is unknown, never a failure.
+
+use std::panic::AssertUnwindSafe;
+use std::time::{Duration, Instant};
+
+use faregate_ledger::{Claim, ClaimState};
+use faregate_protocol::receipt::SettleMeaning;
+use faregate_protocol::{
+    FacilitatorError, Network, PaymentKey, PaymentRequest, Reason, SettleResponse, SettleTerms,
+};
+use futures::FutureExt;
+use http::StatusCode;
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::answers::Refusal;
+use crate::gate::{Gate, now_unix_ms};
+use crate::lease::{Lease, Stop};
+use crate::{limits, receipt};
+
+/// What the facilitator's answer means.
+enum Reply {
+    Paid(SettleResponse),
+    /// Refused, without proof about the authorization.
+    Refused(SettleResponse),
+    /// Proven that nobody was or will be charged.
+    NotCharged(SettleResponse),
+    /// Nothing was taken up by this call.
+    NotBegun,
+    Unknown {
+        /// It said so itself, so asking once more may help.
+        said_pending: bool,
+        transaction: String,
+    },
+}
+
+/// A question to settle, as often as it is asked.
+struct Question<'a> {
+    gate: &'a Gate,
+    request: &'a PaymentRequest,
+    settle_id: Uuid,
+    payer: &'a str,
+}
+
+/// EXECUTED and SETTLING, then the question, then what came of it. `Ok`: SETTLED.
+pub(super) async fn first(
+    gate: &Gate,
+    lease: &mut Lease,
+    key: PaymentKey,
+    request: PaymentRequest,
+    payer: String,
+) -> Result<SettleResponse, Refusal> {
+    use ClaimState::{Executed, Settling, Verified};
+    lease.step(Verified, Executed, None, json!({})).await.map_err(super::nothing_sent)?;
+    lease.step(Executed, Settling, None, json!({})).await.map_err(super::nothing_sent)?;
+    gate.remembered.insert(key, request.clone());
+    let question =
+        Question { gate, request: &request, settle_id: lease.settle_id(), payer: &payer };
+    let reply = lease.while_held(question.ask_and_once_more()).await;
+    let reply = reply.map_err(|_| Refusal::pending(question.pending("")))?;
+    let settled = record(&question, lease, Settling, reply).await;
+    forget_if_known(gate, key, &settled);
+    settled
+}
+
+/// Repeats the question for a claim in SETTLING or UNRESOLVED that was taken over. `Ok`: SETTLED.
+pub(crate) async fn again(
+    gate: &Gate,
+    lease: &mut Lease,
+    claim: &Claim,
+    request: PaymentRequest,
+) -> Result<(), Refusal> {
+    let key = claim.new.key;
+    gate.remembered.insert(key, request.clone());
+    let payer = claim.new.payer.as_str();
+    let question = Question { gate, request: &request, settle_id: claim.new.settle_id, payer };
+    let asking = question.ask(gate.limits.settle_timeout);
+    let reply = lease.while_held(asking).await;
+    let reply = reply.map_err(|_| Refusal::pending(question.pending(&claim.transaction)))?;
+    let believed = believed(gate, claim, reply);
+    let settled = record(&question, lease, claim.state, believed).await;
+    forget_if_known(gate, key, &settled);
+    settled.map(|_| ())
+}
+
+/// The receipt of a payment that cannot be granted now, as one that is still to be proven.
+pub(super) fn unproven(paid: &SettleResponse) -> SettleResponse {
+    SettleResponse {
+        success: false,
+        error_reason: Some(Reason::SettlementPending.code().to_owned()),
+        error_message: Some(Reason::SettlementPending.help().to_owned()),
+        ..paid.clone()
+    }
+}
+
+/// A refusal of a repeated question says nothing about the first one, unless the facilitator keeps
+/// its replies and had never spoken of a transaction.
+fn believed(gate: &Gate, claim: &Claim, reply: Reply) -> Reply {
+    let transaction = || claim.transaction.clone();
+    match reply {
+        Reply::Refused(_) if !gate.facilitator_remembers || !claim.transaction.is_empty() => {
+            Reply::Unknown { said_pending: false, transaction: transaction() }
+        }
+        Reply::NotBegun => Reply::Unknown { said_pending: false, transaction: transaction() },
+        Reply::Unknown { said_pending, transaction: none } if none.is_empty() => {
+            Reply::Unknown { said_pending, transaction: transaction() }
+        }
+        other => other,
+    }
+}
+
+impl Question<'_> {
+    fn network(&self) -> &Network {
+        &self.request.payment_requirements.network
+    }
+
+    fn pending(&self, transaction: &str) -> SettleResponse {
+        receipt::pending(self.network(), transaction, self.payer)
+    }
+
+    /// Asks, and exactly once more if the answer was "pending" with a transaction.
+    async fn ask_and_once_more(&self) -> Reply {
+        let limits = &self.gate.limits;
+        let reply = self.ask(limits.settle_timeout).await;
+        let Reply::Unknown { said_pending: true, transaction } = &reply else { return reply };
+        if transaction.is_empty() {
+            return reply;
+        }
+        match self.ask(limits.settle_again_timeout).await {
+            proven @ (Reply::Paid(_) | Reply::NotCharged(_)) => proven,
+            // Something was broadcast: without proof nothing else is believed.
+            _ => reply,
+        }
+    }
+
+    async fn ask(&self, wait: Duration) -> Reply {
+        let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        let terms = SettleTerms {
+            settle_id: Some(self.settle_id),
+            deadline_unix_ms: Some(now_unix_ms().saturating_add(wait_ms)),
+            deployment: Some(self.gate.store.deployment()),
+        };
+        let started = Instant::now();
+        let asking =
+            AssertUnwindSafe(self.gate.facilitator.settle(self.request, &terms)).catch_unwind();
+        let patience = wait.saturating_add(limits::SETTLE_GRACE);
+        let answer = tokio::time::timeout(patience, asking).await;
+        let (network, scheme) =
+            (self.network().as_str(), &self.request.payment_requirements.scheme);
+        self.gate.metrics.payment_duration(network, scheme, "settle", started.elapsed());
+        match answer {
+            Ok(Ok(Ok(answer))) => self.reply(answer),
+            Ok(Ok(Err(FacilitatorError::Unavailable(_)))) => Reply::NotBegun,
+            Ok(Ok(Err(error))) => {
+                tracing::warn!(%error, "the outcome of a settlement is not known");
+                Reply::Unknown { said_pending: false, transaction: String::new() }
+            }
+            Ok(Err(_)) | Err(_) => {
+                Reply::Unknown { said_pending: false, transaction: String::new() }
+            }
+        }
+    }
+
+    fn reply(&self, answer: SettleResponse) -> Reply {
+        let meaning = answer.meaning();
+        let shown = receipt::shown(answer, self.network());
+        let reason = shown.error_reason.as_deref().and_then(Reason::from_code);
+        match meaning {
+            SettleMeaning::Paid => Reply::Paid(shown),
+            SettleMeaning::Refused if reason == Some(Reason::PaymentNotCharged) => {
+                Reply::NotCharged(shown)
+            }
+            SettleMeaning::Refused => Reply::Refused(shown),
+            SettleMeaning::Unknown => Reply::Unknown {
+                said_pending: reason == Some(Reason::SettlementPending),
+                transaction: shown.transaction,
+            },
+        }
+    }
+}
+
+/// Stores what the facilitator said. What cannot be stored is not acted upon.
+async fn record(
+    question: &Question<'_>,
+    lease: &mut Lease,
+    from: ClaimState,
+    reply: Reply,
+) -> Result<SettleResponse, Refusal> {
+    use ClaimState::{NotCharged, Released, Settled, Unresolved};
+    match reply {
+        Reply::Paid(receipt) => {
+            let transaction = Some(receipt.transaction.clone());
+            let stored = lease.step(from, Settled, transaction, json!({ "paid": true })).await;
+            stored.map_err(|stop| unrecorded(question, &receipt.transaction, &stop))?;
+            Ok(receipt)
+        }
+        Reply::NotCharged(receipt) => {
+            let evidence = json!({ "reason": receipt.error_reason });
+            let stored = lease.step(from, NotCharged, None, evidence).await;
+            stored.map_err(|stop| unrecorded(question, &receipt.transaction, &stop))?;
+            Err(Refusal::settle_refused(receipt, true))
+        }
+        Reply::Refused(receipt) => {
+            let evidence = json!({ "reason": receipt.error_reason });
+            let stored = lease.step(from, Released, None, evidence).await;
+            stored.map_err(|stop| unrecorded(question, "", &stop))?;
+            Err(Refusal::settle_refused(receipt, false))
+        }
+        Reply::NotBegun => {
+            let evidence = json!({ "reason": "not taken up" });
+            let stored = lease.step(from, Released, None, evidence).await;
+            stored.map_err(|stop| unrecorded(question, "", &stop))?;
+            let refusal = Refusal::of(Reason::FacilitatorUnavailable);
+            Err(refusal.with_status(StatusCode::SERVICE_UNAVAILABLE))
+        }
+        Reply::Unknown { transaction, .. } => {
+            if from != Unresolved {
+                let known = Some(transaction.clone()).filter(|hash| !hash.is_empty());
+                let evidence = json!({ "reason": "unknown" });
+                let stored = lease.step(from, Unresolved, known, evidence).await;
+                stored.map_err(|stop| unrecorded(question, &transaction, &stop))?;
+            }
+            Err(Refusal::pending(question.pending(&transaction)))
+        }
+    }
+}
+
+/// The facilitator answered and the ledger did not take it: to the buyer that is "not proven yet".
+fn unrecorded(question: &Question<'_>, transaction: &str, stop: &Stop) -> Refusal {
+    if let Stop::Ledger(error) = stop {
+        tracing::error!(%error, "the outcome of a settlement could not be stored");
+    }
+    Refusal::pending(question.pending(transaction))
+}
+
+/// What is proven need not be asked again.
+fn forget_if_known(gate: &Gate, key: PaymentKey, settled: &Result<SettleResponse, Refusal>) {
+    let is_open =
+        settled.as_ref().is_err_and(|refusal| refusal.code() == Reason::SettlementPending.code());
+    if !is_open {
+        gate.remembered.forget(&key);
+    }
+}

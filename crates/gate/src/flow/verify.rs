@@ -1,0 +1,31 @@
+//! Asks the facilitator whether the payment would settle now. Nothing is claimed before it says so:
+//! no stranger without the payer's signature can block a payment.
+
+use std::panic::AssertUnwindSafe;
+use std::time::Instant;
+
+use faregate_protocol::Reason;
+use futures::FutureExt;
+
+use super::present::Presented;
+use crate::answers::Refusal;
+use crate::gate::Gate;
+
+/// Ok: it would settle.
+pub(super) async fn verify(gate: &Gate, presented: &Presented) -> Result<(), Refusal> {
+    let started = Instant::now();
+    let asking = AssertUnwindSafe(gate.facilitator.verify(&presented.asked)).catch_unwind();
+    let answer = tokio::time::timeout(gate.limits.verify_timeout, asking).await;
+    let option = &presented.asked.payment_requirements;
+    let elapsed = started.elapsed();
+    gate.metrics.payment_duration(option.network.as_str(), &option.scheme, "verify", elapsed);
+    match answer {
+        Ok(Ok(Ok(verdict))) if verdict.is_valid => Ok(()),
+        Ok(Ok(Ok(verdict))) => Err(Refusal::of_verdict(verdict.invalid_reason.as_deref())),
+        Ok(Ok(Err(error))) => {
+            tracing::warn!(%error, "no verdict");
+            Err(Refusal::of(Reason::FacilitatorUnavailable))
+        }
+        Ok(Err(_)) | Err(_) => Err(Refusal::of(Reason::FacilitatorUnavailable)),
+    }
+}

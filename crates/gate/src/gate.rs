@@ -1,0 +1,122 @@
+//! The gate: the price table and what its flows need.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use faregate_ledger::{ClaimStore, Hold};
+use faregate_protocol::{Facilitator, PaymentRequired};
+use faregate_telemetry::Metrics;
+use http::Uri;
+use tokio::sync::watch;
+
+use crate::challenge::challenge;
+use crate::config::{GateConfig, GateLimits};
+use crate::error::GateError;
+use crate::lease::Lease;
+use crate::limits;
+use crate::origin::Origin;
+use crate::remembered::Remembered;
+use crate::route::Route;
+use crate::route_table::RouteTable;
+
+/// What stands before the priced resources of one origin. Shared by every request.
+pub struct Gate {
+    pub(crate) origin: Origin,
+    pub(crate) table: RouteTable,
+    pub(crate) limits: GateLimits,
+    pub(crate) facilitator_remembers: bool,
+    pub(crate) lease_ms: u64,
+    pub(crate) store: Arc<dyn ClaimStore>,
+    pub(crate) facilitator: Arc<dyn Facilitator>,
+    pub(crate) metrics: Metrics,
+    pub(crate) remembered: Remembered,
+    running: watch::Sender<usize>,
+}
+
+impl Gate {
+    /// Reads and checks the configuration.
+    ///
+    /// # Errors
+    /// [`GateError`].
+    pub fn new(
+        config: GateConfig,
+        store: Arc<dyn ClaimStore>,
+        facilitator: Arc<dyn Facilitator>,
+        metrics: Metrics,
+    ) -> Result<Self, GateError> {
+        let (min, max) = (limits::MIN_LEASE_MS, limits::MAX_LEASE_MS);
+        if !(min..=max).contains(&config.lease_ms) {
+            return Err(GateError::Lease { lease_ms: config.lease_ms, min, max });
+        }
+        let origin: Origin = config.origin.parse()?;
+        Ok(Self {
+            table: RouteTable::new(config.routes, config.unmatched, origin.clone())?,
+            origin,
+            limits: config.limits,
+            facilitator_remembers: config.facilitator_remembers,
+            lease_ms: config.lease_ms,
+            store,
+            facilitator,
+            metrics,
+            remembered: Remembered::default(),
+            running: watch::Sender::new(0),
+        })
+    }
+
+    /// The price table.
+    #[must_use]
+    pub const fn table(&self) -> &RouteTable {
+        &self.table
+    }
+
+    /// The origin it speaks for.
+    #[must_use]
+    pub const fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// Waits until no payment is being worked on, at most `limit`. `false`: some still are; what
+    /// they have reached is in the ledger, and the next start goes on from there.
+    pub async fn wait_idle(&self, limit: Duration) -> bool {
+        let mut running = self.running.subscribe();
+        tokio::time::timeout(limit, running.wait_for(|count| *count == 0)).await.is_ok()
+    }
+
+    /// Counts a flow for as long as the guard lives.
+    pub(crate) fn working(self: &Arc<Self>) -> Working {
+        self.running.send_modify(|count| *count = count.saturating_add(1));
+        Working { gate: Arc::clone(self) }
+    }
+
+    pub(crate) fn challenge(&self, route: &Route, uri: &Uri, error: &str) -> PaymentRequired {
+        challenge(&self.origin, route, uri, error)
+    }
+
+    pub(crate) fn lease(&self, hold: Hold) -> Lease {
+        Lease::start(Arc::clone(&self.store), hold, self.lease_ms)
+    }
+}
+
+impl std::fmt::Debug for Gate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gate").field("origin", &self.origin).finish_non_exhaustive()
+    }
+}
+
+/// A flow that runs.
+pub(crate) struct Working {
+    gate: Arc<Gate>,
+}
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        self.gate.running.send_modify(|count| *count = count.saturating_sub(1));
+    }
+}
+
+/// Unix time in milliseconds; 0 for a clock before 1970, which makes every authorization look too
+/// long and refuses it.
+pub(crate) fn now_unix_ms() -> u64 {
+    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,131 @@
+//! A claim that this process holds. The lease is renewed behind the flow's back; whoever loses it
+//! stops, because somebody else may have taken the payment over.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use faregate_ledger::{ClaimMove, ClaimState, ClaimStore, Hold, LedgerError};
+use serde_json::Value;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+/// Renewals in one life of a lease.
+const RENEWALS: u32 = 3;
+
+/// Why a step was not made. Nothing may be granted or sent on the strength of it.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// Somebody else holds the claim now.
+    Lost,
+    /// The ledger failed; the step may or may not be stored.
+    Ledger(LedgerError),
+}
+
+/// A claim with its renewal. Dropping it ends the lease early, so that a retry need not wait.
+pub(crate) struct Lease {
+    store: Arc<dyn ClaimStore>,
+    hold: Hold,
+    lost: watch::Receiver<bool>,
+    renewal: JoinHandle<()>,
+    /// The claim has reached an end: there is nothing left to let go.
+    ended: bool,
+}
+
+impl Lease {
+    pub(crate) fn start(store: Arc<dyn ClaimStore>, hold: Hold, lease_ms: u64) -> Self {
+        let (tell, lost) = watch::channel(false);
+        let renewal = tokio::spawn(renew(Arc::clone(&store), hold, lease_ms, tell));
+        Self { store, hold, lost, renewal, ended: false }
+    }
+
+    pub(crate) const fn settle_id(&self) -> Uuid {
+        self.hold.settle_id
+    }
+
+    /// Runs `work` for as long as the claim is held.
+    pub(crate) async fn while_held<T>(&self, work: impl Future<Output = T>) -> Result<T, Stop> {
+        let mut lost = self.lost.clone();
+        tokio::select! {
+            biased;
+            _ = lost.wait_for(|lost| *lost) => Err(Stop::Lost),
+            done = work => Ok(done),
+        }
+    }
+
+    /// Moves the claim.
+    pub(crate) async fn step(
+        &mut self,
+        from: ClaimState,
+        to: ClaimState,
+        transaction: Option<String>,
+        evidence: Value,
+    ) -> Result<(), Stop> {
+        let step = ClaimMove { from, to, transaction, evidence };
+        match self.store.move_claim(&self.hold, step).await {
+            Ok(true) => {
+                self.ended = matches!(to, ClaimState::Released | ClaimState::NotCharged);
+                Ok(())
+            }
+            Ok(false) => Err(Stop::Lost),
+            Err(error) => Err(Stop::Ledger(error)),
+        }
+    }
+
+    /// SETTLED to GRANTED, once for ever. Anything but `Ok` means: send nothing.
+    pub(crate) async fn grant(mut self) -> Result<(), Stop> {
+        match self.store.grant(&self.hold, Uuid::new_v4()).await {
+            Ok(true) => {
+                self.ended = true;
+                Ok(())
+            }
+            Ok(false) => Err(Stop::Lost),
+            Err(error) => Err(Stop::Ledger(error)),
+        }
+    }
+
+    /// Ends the lease early and waits until that is stored; the state stays.
+    pub(crate) async fn let_go(mut self) -> Result<(), LedgerError> {
+        self.renewal.abort();
+        self.ended = true;
+        self.store.let_go(&self.hold).await
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.renewal.abort();
+        if self.ended {
+            return;
+        }
+        // Outside of a runtime the lease simply runs out.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let (store, hold) = (Arc::clone(&self.store), self.hold);
+            runtime.spawn(async move {
+                // If it fails the lease runs out by itself.
+                let _ = store.let_go(&hold).await;
+            });
+        }
+    }
+}
+
+/// Renews every third of the lease, and gives up before the lease can have run out by the
+/// database's clock: counted from before the last renewal that is known to have succeeded.
+async fn renew(store: Arc<dyn ClaimStore>, hold: Hold, lease_ms: u64, tell: watch::Sender<bool>) {
+    let lease = Duration::from_millis(lease_ms);
+    let pause = lease.checked_div(RENEWALS).unwrap_or(lease);
+    let mut safe_until = Instant::now() + lease;
+    loop {
+        tokio::time::sleep(pause).await;
+        let asked_at = Instant::now();
+        match tokio::time::timeout_at(safe_until, store.renew(&hold, lease_ms)).await {
+            Ok(Ok(true)) => safe_until = asked_at + lease,
+            Ok(Ok(false)) => break,
+            Ok(Err(_)) if Instant::now() < safe_until => {}
+            Ok(Err(_)) | Err(_) => break,
+        }
+    }
+    let _ = tell.send(true);
+}

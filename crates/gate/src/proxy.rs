@@ -1,0 +1,175 @@
+//! The reverse proxy: the service that stands behind the gate when the application is another
+//! process. It forwards exactly the path and query that were judged.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use faregate_protocol::Reason;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, header};
+use tower::Service;
+use url::Url;
+
+use crate::answers::Refusal;
+use crate::body::GateBody;
+use crate::http_client::{ClientError, HttpClient};
+use crate::origin::Origin;
+use crate::{hop_by_hop, limits};
+
+mod tunnel;
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+/// What a client says about these is not believed and not passed on.
+const UNTRUSTED: &[&str] =
+    &["x-real-ip", "x-forwarded-port", "x-forwarded-prefix", "x-forwarded-path"];
+
+/// Address of the client, put into a request's extensions by [`crate::serve`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerAddr(pub SocketAddr);
+
+/// How the proxy reaches the application.
+#[derive(Clone, Debug)]
+pub struct ProxyConfig {
+    /// The gate's origin, for `X-Forwarded-Host` and `X-Forwarded-Proto`.
+    pub origin: Origin,
+    /// Time to connect.
+    pub connect_timeout: Duration,
+    /// Time until the application begins to answer; 504 after it. On priced routes the route's own
+    /// timeout over the whole answer comes on top.
+    pub head_timeout: Duration,
+}
+
+impl ProxyConfig {
+    /// Defaults for all but the origin.
+    #[must_use]
+    pub const fn new(origin: Origin) -> Self {
+        Self {
+            origin,
+            connect_timeout: limits::CONNECT_TIMEOUT,
+            head_timeout: limits::UPSTREAM_HEAD_TIMEOUT,
+        }
+    }
+}
+
+/// Forwards requests to one application over HTTP/1.1, and WebSocket upgrades on free routes.
+#[derive(Clone)]
+pub struct ReverseProxy(Arc<Inner>);
+
+struct Inner {
+    client: HttpClient,
+    /// `scheme://authority` of the application.
+    base: String,
+    host: HeaderValue,
+    config: ProxyConfig,
+}
+
+/// Future of a forwarded request.
+pub type ProxyFuture = Pin<Box<dyn Future<Output = Result<Response<GateBody>, Infallible>> + Send>>;
+
+impl ReverseProxy {
+    /// A proxy to the application at `upstream`, an origin such as `http://127.0.0.1:3000`.
+    ///
+    /// # Errors
+    /// [`ClientError::Url`] for anything but an origin, [`ClientError::Roots`] for https without
+    /// readable root certificates.
+    pub fn new(upstream: &Url, config: ProxyConfig) -> Result<Self, ClientError> {
+        let fail = || ClientError::Url { url: upstream.to_string() };
+        // The path would be put before the one that was judged.
+        let origin: Origin = upstream.as_str().parse().map_err(|_| fail())?;
+        let client = HttpClient::new(origin.scheme() == "https", config.connect_timeout)?;
+        let host = HeaderValue::from_str(origin.authority()).map_err(|_| fail())?;
+        Ok(Self(Arc::new(Inner { client, base: origin.text(), host, config })))
+    }
+}
+
+impl std::fmt::Debug for ReverseProxy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ReverseProxy").field("upstream", &self.0.base).finish_non_exhaustive()
+    }
+}
+
+impl Service<Request<GateBody>> for ReverseProxy {
+    type Response = Response<GateBody>;
+    type Error = Infallible;
+    type Future = ProxyFuture;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<GateBody>) -> ProxyFuture {
+        let inner = Arc::clone(&self.0);
+        Box::pin(async move { Ok(inner.forward(request).await) })
+    }
+}
+
+impl Inner {
+    async fn forward(&self, mut request: Request<GateBody>) -> Response<GateBody> {
+        let tunnel = tunnel::wanted(&mut request);
+        let peer = request.extensions().get::<PeerAddr>().copied();
+        let Some(uri) = self.target(request.uri()) else {
+            return Refusal::of(Reason::AmbiguousPath).into_response(None);
+        };
+        *request.uri_mut() = uri;
+        *request.version_mut() = http::Version::HTTP_11;
+        self.prepare(request.headers_mut(), peer);
+        if let Some(tunnel) = &tunnel {
+            tunnel.ask(request.headers_mut());
+        }
+        let sending = self.client.send(request);
+        let answer = match tokio::time::timeout(self.config.head_timeout, sending).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => {
+                tracing::warn!(connect = error.is_connect(), "the application did not answer");
+                return Refusal::of(Reason::UpstreamUnavailable).into_response(None);
+            }
+            Err(_) => return Refusal::of(Reason::UpstreamTimedOut).into_response(None),
+        };
+        match (answer.status(), tunnel) {
+            (StatusCode::SWITCHING_PROTOCOLS, Some(tunnel)) => tunnel.open(answer),
+            (StatusCode::SWITCHING_PROTOCOLS, None) => {
+                Refusal::of(Reason::UpstreamUnavailable).into_response(None)
+            }
+            _ => {
+                let mut answer = answer.map(GateBody::new);
+                hop_by_hop::remove(answer.headers_mut());
+                answer
+            }
+        }
+    }
+
+    /// The application's URL with the path and query that were judged, byte for byte.
+    fn target(&self, uri: &Uri) -> Option<Uri> {
+        let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+        format!("{}{}{query}", self.base, uri.path()).parse().ok()
+    }
+
+    fn prepare(&self, headers: &mut HeaderMap, peer: Option<PeerAddr>) {
+        hop_by_hop::remove(headers);
+        headers.remove(header::EXPECT);
+        headers.remove(header::FORWARDED);
+        for name in UNTRUSTED {
+            headers.remove(*name);
+        }
+        headers.insert(header::HOST, self.host.clone());
+        let origin = &self.config.origin;
+        let peer = peer.map(|PeerAddr(address)| address.ip().to_string());
+        let told = [
+            (FORWARDED_HOST, Some(origin.authority().to_owned())),
+            (FORWARDED_PROTO, Some(origin.scheme().to_owned())),
+            (FORWARDED_FOR, peer),
+        ];
+        for (name, text) in told {
+            headers.remove(&name);
+            if let Some(value) = text.and_then(|text| HeaderValue::try_from(text).ok()) {
+                headers.insert(name, value);
+            }
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! One route as it is configured: which requests it matches and what they cost.
+
+use std::time::Duration;
+
+use faregate_protocol::{PaymentRequirements, address};
+
+use crate::error::RouteFault;
+use crate::limits;
+
+/// When the money of a route moves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SettleMode {
+    /// The handler runs, then the money moves, then the answer leaves. For handlers without
+    /// irreversible effects.
+    #[default]
+    BeforeResponse,
+    /// The money moves, then the handler runs. Refused at construction: not in this version.
+    BeforeRun,
+    /// The answer leaves and the money moves from a queue. Refused at construction: not in this
+    /// version.
+    Deferred,
+}
+
+impl SettleMode {
+    /// Name in the configuration.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::BeforeResponse => "before-response",
+            Self::BeforeRun => "before-run",
+            Self::Deferred => "deferred",
+        }
+    }
+}
+
+/// Whether a route costs money.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Access {
+    /// Goes to the application without payment.
+    Free,
+    /// One of these options has to be paid; at least one, in the order in which they are offered.
+    Priced(Vec<PaymentRequirements>),
+}
+
+/// A route.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Route {
+    /// Stable name, 1 to 128 bytes: it is part of what a payment is tied to.
+    pub name: String,
+    /// `GET /weather`, `/weather` (every method), `* /files/*` or `GET /users/:id`. Matched on
+    /// the raw path bytes, case-sensitively. `:id` is one segment; `*` stands last and is any
+    /// rest, also an empty one.
+    pub matcher: String,
+    /// What it costs.
+    pub access: Access,
+    /// When the money moves.
+    pub settle: SettleMode,
+    /// For people, in the challenge.
+    pub description: String,
+    /// Media type of the answer, in the challenge.
+    pub mime_type: String,
+    /// Time the application has for its whole answer. An authorization must live 15 s longer.
+    pub upstream_timeout: Duration,
+}
+
+impl Route {
+    /// A priced route with defaults for the rest.
+    #[must_use]
+    pub fn priced(
+        name: impl Into<String>,
+        matcher: impl Into<String>,
+        options: Vec<PaymentRequirements>,
+    ) -> Self {
+        Self::new(name.into(), matcher.into(), Access::Priced(options))
+    }
+
+    /// A free route, for tables whose unmatched requests are denied.
+    #[must_use]
+    pub fn free(name: impl Into<String>, matcher: impl Into<String>) -> Self {
+        Self::new(name.into(), matcher.into(), Access::Free)
+    }
+
+    fn new(name: String, matcher: String, access: Access) -> Self {
+        Self {
+            name,
+            matcher,
+            access,
+            settle: SettleMode::default(),
+            description: String::new(),
+            mime_type: String::new(),
+            upstream_timeout: limits::UPSTREAM_TIMEOUT,
+        }
+    }
+
+    /// The options; none for a free route.
+    #[must_use]
+    pub fn options(&self) -> &[PaymentRequirements] {
+        match &self.access {
+            Access::Free => &[],
+            Access::Priced(options) => options,
+        }
+    }
+
+    /// It costs money.
+    #[must_use]
+    pub const fn is_priced(&self) -> bool {
+        matches!(self.access, Access::Priced(_))
+    }
+
+    /// Checks everything but the matcher.
+    pub(crate) fn check(&self) -> Result<(), RouteFault> {
+        let name_limit = limits::MAX_ROUTE_NAME_BYTES;
+        if self.name.is_empty() || self.name.len() > name_limit {
+            return Err(RouteFault::Name { limit: name_limit });
+        }
+        if self.settle != SettleMode::BeforeResponse {
+            return Err(RouteFault::SettleMode { mode: self.settle.name() });
+        }
+        if self.upstream_timeout.is_zero() || self.upstream_timeout > limits::MAX_UPSTREAM_TIMEOUT {
+            let limit_secs = limits::MAX_UPSTREAM_TIMEOUT.as_secs();
+            return Err(RouteFault::UpstreamTimeout { limit_secs });
+        }
+        let limit = limits::MAX_DESCRIPTION_BYTES;
+        if self.description.len().saturating_add(self.mime_type.len()) > limit {
+            return Err(RouteFault::Description { limit });
+        }
+        match &self.access {
+            Access::Free => Ok(()),
+            Access::Priced(options) => self.check_options(options),
+        }
+    }
+
+    fn check_options(&self, options: &[PaymentRequirements]) -> Result<(), RouteFault> {
+        if options.is_empty() {
+            return Err(RouteFault::NoOption);
+        }
+        if options.len() > limits::MAX_OPTIONS {
+            return Err(RouteFault::TooManyOptions { limit: limits::MAX_OPTIONS });
+        }
+        for (index, option) in options.iter().enumerate() {
+            check_option(option).map_err(|why| RouteFault::Option { index, why })?;
+            if option.timeout_secs() <= self.least_life_secs() {
+                return Err(RouteFault::TooShortToPay {
+                    index,
+                    timeout_secs: self.upstream_timeout.as_secs(),
+                    margin_secs: limits::SETTLE_MARGIN.as_secs(),
+                    max_timeout_secs: option.timeout_secs(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Seconds an authorization must have left, exclusive: the upstream timeout, rounded up, and
+    /// the time to settle.
+    pub(crate) fn least_life_secs(&self) -> u64 {
+        let timeout = self.upstream_timeout;
+        let whole = timeout.as_secs().saturating_add(u64::from(timeout.subsec_nanos() > 0));
+        whole.saturating_add(limits::SETTLE_MARGIN.as_secs())
+    }
+}
+
+fn check_option(option: &PaymentRequirements) -> Result<(), &'static str> {
+    if option.scheme != "exact" {
+        return Err("its scheme is not exact");
+    }
+    if option.network.evm_chain_id().is_none() {
+        return Err("its network is not an EVM chain");
+    }
+    if option.amount == faregate_protocol::Amount::ZERO {
+        return Err("its amount is zero");
+    }
+    if address::parse_checked_address(&option.asset).is_err() {
+        return Err("its asset is not an address");
+    }
+    match address::parse_checked_address(&option.pay_to) {
+        Err(_) => Err("its payTo is not an address"),
+        Ok(payee) if payee.is_zero() => Err("its payTo is the zero address"),
+        Ok(_) => Ok(()),
+    }
+}

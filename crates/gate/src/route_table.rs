@@ -1,0 +1,199 @@
+//! The price table: which route a request belongs to. The default for what no route matches is
+//! stated by the operator; everything a forgiving application could confuse with a priced path is
+//! refused.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use http::request::Parts;
+use http::{HeaderMap, Method, Uri, header};
+
+use crate::error::{GateError, RouteFault};
+use crate::origin::Origin;
+use crate::pattern::{Leniency, Pattern, Segments};
+use crate::route::Route;
+use crate::{limits, path};
+
+/// What happens to requests that no route matches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unmatched {
+    /// 404.
+    Deny,
+    /// They go to the application without payment.
+    Free,
+}
+
+/// What the table says about a request.
+#[derive(Clone, Debug)]
+pub enum Decision {
+    /// It has to be paid by this route.
+    Priced(Arc<Route>),
+    /// It goes to the application. `near_price` is set where another method of the path is
+    /// priced: what could turn this method into that one is then stripped.
+    Free {
+        /// See above.
+        near_price: bool,
+    },
+    /// No route matches, and the default is to deny.
+    Denied,
+    /// A CORS preflight for a priced path; the gate answers it.
+    Preflight,
+    /// The path or method can be read in more than one way.
+    Ambiguous,
+    /// A protocol upgrade on a priced path, or CONNECT.
+    Upgrade,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    pattern: Pattern,
+    route: Arc<Route>,
+}
+
+/// The price table.
+#[derive(Clone, Debug)]
+pub struct RouteTable {
+    /// Most specific first, independent of the order of declaration.
+    entries: Vec<Entry>,
+    unmatched: Unmatched,
+    origin: Origin,
+}
+
+impl RouteTable {
+    /// Reads and checks every route.
+    ///
+    /// # Errors
+    /// [`GateError::Route`] for the first route that is wrong, [`GateError::TooManyRoutes`].
+    pub fn new(
+        routes: Vec<Route>,
+        unmatched: Unmatched,
+        origin: Origin,
+    ) -> Result<Self, GateError> {
+        if routes.len() > limits::MAX_ROUTES {
+            return Err(GateError::TooManyRoutes {
+                found: routes.len(),
+                limit: limits::MAX_ROUTES,
+            });
+        }
+        let mut entries: Vec<Entry> = Vec::with_capacity(routes.len());
+        let mut names = HashSet::new();
+        let mut keys = HashMap::new();
+        for route in routes {
+            let fail = |fault| GateError::Route { route: route.name.clone(), fault };
+            route.check().map_err(fail)?;
+            let pattern = Pattern::read(&route.matcher).map_err(fail)?;
+            if !names.insert(route.name.clone()) {
+                return Err(fail(RouteFault::NameTaken));
+            }
+            let earlier: Option<&Entry> = keys
+                .insert(pattern.folded_key(), entries.len())
+                .and_then(|index| entries.get(index));
+            if let Some(earlier) = earlier
+                && (earlier.pattern.is_same(&pattern)
+                    || route.is_priced()
+                    || earlier.route.is_priced())
+            {
+                return Err(fail(RouteFault::SameMatch { other: earlier.route.name.clone() }));
+            }
+            entries.push(Entry { pattern, route: Arc::new(route) });
+        }
+        entries.sort_by(|a, b| a.pattern.by_specificity(&b.pattern));
+        Ok(Self { entries, unmatched, origin })
+    }
+
+    /// The routes, most specific first.
+    pub fn routes(&self) -> impl Iterator<Item = &Arc<Route>> {
+        self.entries.iter().map(|entry| &entry.route)
+    }
+
+    /// Judges a request by its method, target and headers.
+    #[must_use]
+    pub fn decide(&self, request: &Parts) -> Decision {
+        if request.method == Method::CONNECT {
+            return Decision::Upgrade;
+        }
+        if !self.is_our_authority(&request.uri) {
+            return Decision::Ambiguous;
+        }
+        let Ok(segments) = path::segments(request.uri.path()) else { return Decision::Ambiguous };
+        let path = Segments::new(segments);
+        let method = &request.method;
+        let strict = self.winner(method, &path, Leniency::NONE);
+        if self.is_near_a_price(method, &path, strict) {
+            return Decision::Ambiguous;
+        }
+        let priced_path = self.on_path(&path).any(|entry| entry.route.is_priced());
+        if priced_path && is_upgrade(&request.headers) {
+            return Decision::Upgrade;
+        }
+        if priced_path && is_preflight(method, &request.headers) {
+            return Decision::Preflight;
+        }
+        match strict {
+            Some(entry) if entry.route.is_priced() => Decision::Priced(Arc::clone(&entry.route)),
+            Some(_) => Decision::Free { near_price: priced_path },
+            None if self.unmatched == Unmatched::Free => Decision::Free { near_price: priced_path },
+            None => Decision::Denied,
+        }
+    }
+
+    fn on_path<'a>(&'a self, path: &'a Segments) -> impl Iterator<Item = &'a Entry> {
+        self.entries.iter().filter(|entry| entry.pattern.matches(path, Leniency::NONE))
+    }
+
+    /// The most specific route for the method. What GET costs, HEAD costs: its headers tell about
+    /// the resource.
+    fn winner(&self, method: &Method, path: &Segments, leniency: Leniency) -> Option<&Entry> {
+        let first = |method: &Method| {
+            self.entries
+                .iter()
+                .find(|entry| entry.pattern.takes(method) && entry.pattern.matches(path, leniency))
+        };
+        if method != Method::HEAD {
+            return first(method);
+        }
+        match (first(&Method::HEAD), first(&Method::GET)) {
+            (Some(head), _) if head.route.is_priced() => Some(head),
+            (_, Some(get)) if get.route.is_priced() => Some(get),
+            (head, get) => head.or(get),
+        }
+    }
+
+    /// A forgiving application would read the request as one that is priced, and we do not.
+    fn is_near_a_price(&self, method: &Method, path: &Segments, strict: Option<&Entry>) -> bool {
+        let is_other = |entry: &Entry| {
+            entry.route.is_priced()
+                && strict.is_none_or(|strict| !Arc::ptr_eq(&strict.route, &entry.route))
+        };
+        let in_other_spelling = Leniency::SOME
+            .iter()
+            .any(|leniency| self.winner(method, path, *leniency).is_some_and(is_other));
+        let in_other_case = || {
+            self.entries.iter().any(|entry| {
+                entry.pattern.takes_in_other_case(method)
+                    && entry.pattern.matches(path, Leniency { case: true, slash: true })
+                    && is_other(entry)
+            })
+        };
+        in_other_spelling || in_other_case()
+    }
+
+    /// An absolute-form target must name the configured origin.
+    fn is_our_authority(&self, uri: &Uri) -> bool {
+        match (uri.scheme_str(), uri.authority()) {
+            (None, None) => true,
+            (Some(scheme), Some(authority)) => self.origin.is(scheme, authority),
+            (None, Some(_)) | (Some(_), None) => false,
+        }
+    }
+}
+
+fn is_upgrade(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::UPGRADE) || headers.contains_key("http2-settings")
+}
+
+fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
+    method == Method::OPTIONS
+        && headers.contains_key(header::ORIGIN)
+        && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+}
