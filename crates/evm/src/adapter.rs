@@ -1,0 +1,194 @@
+//! The adapter: one EVM chain behind the port.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use alloy_primitives::Address;
+use async_trait::async_trait;
+use faregate_chain::{
+    Authorization, Broadcast, Chain, ChainError, Inspection, Intent, LaneState, Observation,
+    Prepared, Slot, Watch,
+};
+use faregate_protocol::{Network, PaymentRequest, Reason, SupportedKind, X402_VERSION};
+
+use crate::assets::Assets;
+use crate::claim::Claim;
+use crate::code_seen::CodeSeen;
+use crate::config::EvmConfig;
+use crate::fees::Fees;
+use crate::rpc::{Call, Rpc, call, decode};
+use crate::schemes::exact;
+use crate::signer::TransactionSigner;
+use crate::{broadcast, inspect, lane, observe, prepare};
+
+/// One EVM chain. It keeps no payment state: only what it learned about tokens, contract wallets
+/// and fees.
+pub struct EvmChain {
+    pub(crate) network: Network,
+    pub(crate) chain_id: u64,
+    pub(crate) rpc: Rpc,
+    pub(crate) assets: Assets,
+    pub(crate) fees: Fees,
+    pub(crate) signers: Vec<Arc<dyn TransactionSigner>>,
+    /// Payers that were seen to have code.
+    pub(crate) contract_payers: CodeSeen,
+    signers_checked: AtomicBool,
+}
+
+impl std::fmt::Debug for EvmChain {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EvmChain")
+            .field("network", &self.network)
+            .field("signers", &self.signer_addresses())
+            .finish_non_exhaustive()
+    }
+}
+
+impl EvmChain {
+    /// Checks the configuration, then the chain as far as it answers: chain id, signers, tokens.
+    /// An endpoint that is down is no error; what could not be checked is checked before use.
+    ///
+    /// # Errors
+    /// [`ChainError::WrongChain`]; [`ChainError::Signer`] for a signer whose account has code;
+    /// [`ChainError::Unsupported`] for a configuration that cannot be right.
+    pub async fn connect(config: EvmConfig) -> Result<Self, ChainError> {
+        config.check()?;
+        let chain_id = config.chain_id()?;
+        let rpc = Rpc::new(&config.network, chain_id, config.urls()?, config.call_timeout)?;
+        let chain = Self {
+            assets: Assets::new(config.profiles()?, chain_id),
+            fees: Fees::new(config.network.clone(), config.max_fee_per_gas_wei, config.min_tip_wei),
+            network: config.network,
+            chain_id,
+            rpc,
+            signers: config.signers,
+            contract_payers: CodeSeen::default(),
+            signers_checked: AtomicBool::new(false),
+        };
+        chain.check_endpoints().await?;
+        Ok(chain)
+    }
+
+    async fn check_endpoints(&self) -> Result<(), ChainError> {
+        let endpoints: Vec<Rpc> = self.rpc.each().collect();
+        let checks = endpoints.iter().map(|rpc| async move {
+            let [answer] = rpc.batch_of([call::CHAIN_ID.clone()]).await?;
+            rpc.value(answer, call::CHAIN_ID.method)
+        });
+        let outcomes = futures::future::join_all(checks).await;
+        for error in outcomes.iter().filter_map(|outcome| outcome.as_ref().err()) {
+            if matches!(error, ChainError::WrongChain { .. }) {
+                return Err(error.clone());
+            }
+            tracing::warn!(network = %self.network, %error, "endpoint not checked at start");
+        }
+        if outcomes.iter().all(Result::is_err) {
+            return Ok(());
+        }
+        match self.check_signers().await {
+            Err(error @ (ChainError::Signer { .. } | ChainError::WrongChain { .. })) => {
+                return Err(error);
+            }
+            Err(error) => tracing::warn!(network = %self.network, %error, "signers not checked"),
+            Ok(()) => {}
+        }
+        if let Err(error) = self.assets.check_all(&self.rpc).await {
+            tracing::warn!(network = %self.network, %error, "no asset is served yet");
+        }
+        Ok(())
+    }
+
+    /// A signer with code (EIP-7702) can lose its money to its own code, and pools hold its
+    /// transactions back: it must not be used.
+    async fn check_signers(&self) -> Result<(), ChainError> {
+        let calls: Vec<Call> =
+            self.signers.iter().map(|signer| Call::code(signer.address())).collect();
+        for answer in self.rpc.batch(&calls).await? {
+            let code = decode::bytes(&self.rpc.value(answer, call::GET_CODE)?);
+            if !code.ok_or_else(|| self.rpc.nonsense(call::GET_CODE))?.is_empty() {
+                self.signers_checked.store(false, Ordering::Release);
+                return Err(ChainError::Signer { detail: "the signer's account has code" });
+            }
+        }
+        self.signers_checked.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// As far as it was not done at the start.
+    pub(crate) async fn check_signers_once(&self) -> Result<(), ChainError> {
+        if self.signers_checked.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        self.check_signers().await
+    }
+
+    /// The accounts that send transactions.
+    pub(crate) fn signer_addresses(&self) -> Vec<Address> {
+        self.signers.iter().map(|signer| signer.address()).collect()
+    }
+
+    /// The account that simulations are made from.
+    pub(crate) fn sender(&self) -> Option<Address> {
+        self.signers.first().map(|signer| signer.address())
+    }
+}
+
+#[async_trait]
+impl Chain for EvmChain {
+    fn network(&self) -> &Network {
+        &self.network
+    }
+
+    fn supported(&self) -> Vec<SupportedKind> {
+        if !self.assets.any_ready() {
+            return Vec::new();
+        }
+        vec![SupportedKind {
+            x402_version: X402_VERSION,
+            scheme: exact::NAME.to_owned(),
+            network: self.network.to_string(),
+            extra: None,
+        }]
+    }
+
+    fn signers(&self) -> Vec<String> {
+        self.signer_addresses().iter().map(|address| address.to_checksum(None)).collect()
+    }
+
+    fn read(&self, request: &PaymentRequest) -> Result<Authorization, Reason> {
+        match Claim::read(self, request) {
+            Ok(claim) => Ok(claim.authorization()),
+            Err(refusal) => Err(refusal.reason),
+        }
+    }
+
+    async fn inspect(
+        &self,
+        request: &PaymentRequest,
+        now_unix: u64,
+    ) -> Result<Inspection, ChainError> {
+        inspect::inspect(self, request, now_unix).await
+    }
+
+    async fn prepare(&self, intent: Intent<'_>, slot: &Slot) -> Result<Prepared, ChainError> {
+        prepare::prepare(self, intent, slot).await
+    }
+
+    async fn broadcast(&self, raw: &[u8]) -> Broadcast {
+        broadcast::send(&self.rpc, raw).await
+    }
+
+    async fn observe(&self, watch: Watch<'_>) -> Result<Observation, ChainError> {
+        observe::observe(self, &watch).await
+    }
+
+    async fn lane_state(&self, signer: &str) -> Result<LaneState, ChainError> {
+        let signer = self.signer(signer)?.address();
+        lane::state(&self.rpc, signer).await
+    }
+
+    async fn ready(&self) -> Result<(), ChainError> {
+        self.check_signers().await?;
+        self.assets.check_all(&self.rpc).await
+    }
+}

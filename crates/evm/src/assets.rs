@@ -1,0 +1,292 @@
+//! The allow-list of tokens. A token is served after the chain has confirmed its profile: there is
+//! code at its address, and its EIP-712 domain is the one that signatures are checked against.
+
+use std::sync::{PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use alloy_primitives::{Address, B256, Bytes, U256};
+use alloy_sol_types::{Eip712Domain, SolCall, SolValue};
+use faregate_chain::ChainError;
+use faregate_protocol::address;
+use faregate_protocol::assets::{KnownAsset, TransferMethod};
+
+use crate::code_seen::CodeSeen;
+use crate::contracts::{Token, word};
+use crate::limits::{DEFAULT_TRANSFER_GAS, TOKEN_CALL_GAS};
+use crate::mechanisms::eip3009;
+use crate::rpc::{Block, Call, Revert, Rpc, call, decode};
+
+/// How long a verdict against a token stands before the chain is asked again.
+const RECHECK_AFTER: Duration = Duration::from_secs(10);
+
+/// A token as the operator knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AssetProfile {
+    /// Token contract.
+    pub address: Address,
+    /// EIP-712 domain name.
+    pub name: String,
+    /// EIP-712 domain version.
+    pub version: String,
+    /// Decimals of one token.
+    pub decimals: u8,
+    /// Most gas that one transfer may use; default 150 000.
+    pub gas_limit: u64,
+}
+
+impl AssetProfile {
+    /// The profile of a known asset, if it is moved by EIP-3009.
+    #[must_use]
+    pub fn of_known(known: &KnownAsset) -> Option<Self> {
+        if known.method != TransferMethod::Eip3009 {
+            return None;
+        }
+        Some(Self {
+            address: address::parse_checked_address(known.address).ok()?,
+            name: known.eip712_name.to_owned(),
+            version: known.eip712_version.to_owned(),
+            decimals: known.decimals,
+            gas_limit: DEFAULT_TRANSFER_GAS,
+        })
+    }
+}
+
+/// What the chain says about a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Not asked yet.
+    Unchecked,
+    /// It is as its profile says.
+    Ready,
+    /// There is no code at its address.
+    NoCode,
+    /// It differs from its profile.
+    Mismatch(String),
+}
+
+/// One token of the list.
+#[derive(Debug)]
+pub(crate) struct Asset {
+    pub(crate) profile: AssetProfile,
+    /// The domain that signatures are checked against; never the buyer's.
+    pub(crate) domain: Eip712Domain,
+    standing: RwLock<(Standing, Instant)>,
+}
+
+impl Asset {
+    /// What was found at the last check.
+    pub(crate) fn standing(&self) -> Standing {
+        self.standing.read().unwrap_or_else(PoisonError::into_inner).0.clone()
+    }
+
+    /// Notes what was found now.
+    pub(crate) fn stand(&self, standing: Standing) {
+        *self.standing.write().unwrap_or_else(PoisonError::into_inner) = (standing, Instant::now());
+    }
+
+    fn is_due(&self) -> bool {
+        let standing = self.standing.read().unwrap_or_else(PoisonError::into_inner);
+        match standing.0 {
+            Standing::Unchecked => true,
+            Standing::Ready => false,
+            Standing::NoCode | Standing::Mismatch(_) => standing.1.elapsed() >= RECHECK_AFTER,
+        }
+    }
+
+    /// The error that a standing other than ready is.
+    pub(crate) fn error(&self, standing: &Standing) -> ChainError {
+        let detail = match standing {
+            Standing::Unchecked | Standing::Ready => "was not checked on the chain yet".to_owned(),
+            Standing::NoCode => "there is no contract at this address".to_owned(),
+            Standing::Mismatch(detail) => detail.clone(),
+        };
+        ChainError::Asset { asset: self.profile.address.to_checksum(None), detail }
+    }
+}
+
+/// The allow-list.
+#[derive(Debug)]
+pub(crate) struct Assets {
+    list: Vec<Asset>,
+    /// Tokens whose code was seen lately.
+    pub(crate) code: CodeSeen,
+}
+
+impl Assets {
+    /// The list, nothing checked.
+    pub(crate) fn new(profiles: Vec<AssetProfile>, chain_id: u64) -> Self {
+        let asset = |profile: AssetProfile| Asset {
+            domain: eip3009::domain(&profile.name, &profile.version, chain_id, profile.address),
+            profile,
+            standing: RwLock::new((Standing::Unchecked, Instant::now())),
+        };
+        Self { list: profiles.into_iter().map(asset).collect(), code: CodeSeen::default() }
+    }
+
+    /// The token at `address`, if it is listed.
+    pub(crate) fn get(&self, address: Address) -> Option<&Asset> {
+        self.list.iter().find(|asset| asset.profile.address == address)
+    }
+
+    /// Whether any token is served now.
+    pub(crate) fn any_ready(&self) -> bool {
+        self.list.iter().any(|asset| asset.standing() == Standing::Ready)
+    }
+
+    /// Checks all tokens that are not ready.
+    ///
+    /// # Errors
+    /// What is wrong with the first token, when none is ready.
+    pub(crate) async fn check_all(&self, rpc: &Rpc) -> Result<(), ChainError> {
+        let mut outcome = Ok(());
+        for asset in &self.list {
+            let found = match self.standing_now(rpc, asset).await {
+                Ok(Standing::Ready) => continue,
+                Ok(standing) => asset.error(&standing),
+                Err(error) => error,
+            };
+            tracing::warn!(asset = %asset.profile.address, error = %found, "asset not served");
+            outcome = outcome.and(Err(found));
+        }
+        if self.any_ready() { Ok(()) } else { outcome }
+    }
+
+    /// The standing of a token; the chain is asked when it is not known or was bad a while ago.
+    ///
+    /// # Errors
+    /// [`ChainError`] when the chain gave no answer.
+    pub(crate) async fn standing_now(
+        &self,
+        rpc: &Rpc,
+        asset: &Asset,
+    ) -> Result<Standing, ChainError> {
+        if asset.is_due() {
+            let found = ask(rpc, asset).await?;
+            self.code.note(asset.profile.address, found != Standing::NoCode);
+            asset.stand(found);
+        }
+        Ok(asset.standing())
+    }
+}
+
+async fn ask(rpc: &Rpc, asset: &Asset) -> Result<Standing, ChainError> {
+    let token = asset.profile.address;
+    let view = |data: Vec<u8>| {
+        Call::eth_call(None, token, &Bytes::from(data), TOKEN_CALL_GAS, Block::Latest)
+    };
+    let [code, separator, name, version, decimals] = rpc
+        .batch_of([
+            Call::code(token),
+            view(Token::DOMAIN_SEPARATORCall {}.abi_encode()),
+            view(Token::nameCall {}.abi_encode()),
+            view(Token::versionCall {}.abi_encode()),
+            view(Token::decimalsCall {}.abi_encode()),
+        ])
+        .await?;
+    let code = decode::bytes(&rpc.value(code, call::GET_CODE)?);
+    if code.ok_or_else(|| rpc.nonsense(call::GET_CODE))?.is_empty() {
+        return Ok(Standing::NoCode);
+    }
+    let read = Views {
+        separator: rpc.returned(separator)?,
+        name: rpc.returned(name)?,
+        version: rpc.returned(version)?,
+        decimals: rpc.returned(decimals)?,
+    };
+    Ok(judge(asset, &read))
+}
+
+struct Views {
+    separator: Result<Bytes, Revert>,
+    name: Result<Bytes, Revert>,
+    version: Result<Bytes, Revert>,
+    decimals: Result<Bytes, Revert>,
+}
+
+fn judge(asset: &Asset, views: &Views) -> Standing {
+    let profile = &asset.profile;
+    let decimals = views.decimals.as_ref().ok().and_then(|data| word(data));
+    if let Some(found) = decimals.filter(|found| *found != U256::from(profile.decimals)) {
+        let want = profile.decimals;
+        return Standing::Mismatch(format!("the token has {found} decimals, not {want}"));
+    }
+    let separator = views.separator.as_ref().ok();
+    if let Some(found) = separator.and_then(|data| word(data)).map(B256::from) {
+        return if found == asset.domain.separator() {
+            Standing::Ready
+        } else {
+            Standing::Mismatch(
+                "the token's DOMAIN_SEPARATOR() is not that of the configured name, version, \
+                 chain and address"
+                    .to_owned(),
+            )
+        };
+    }
+    let same = |view: &Result<Bytes, Revert>, want: &str| text(view).as_deref() == Some(want);
+    if !same(&views.name, &profile.name) {
+        return Standing::Mismatch("the token's name() is not the configured one".to_owned());
+    }
+    if !same(&views.version, &profile.version) {
+        return Standing::Mismatch("the token's version() is not the configured one".to_owned());
+    }
+    Standing::Ready
+}
+
+/// The text a view returned.
+pub(crate) fn text(view: &Result<Bytes, Revert>) -> Option<String> {
+    String::abi_decode(view.as_ref().ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use faregate_protocol::{Network, assets};
+
+    fn asset() -> Asset {
+        let known = assets::default_asset(&Network::eip155(84532)).unwrap();
+        let profile = AssetProfile::of_known(known).unwrap();
+        Assets::new(vec![profile], 84532).list.remove(0)
+    }
+
+    fn reverted() -> Result<Bytes, Revert> {
+        Err(Revert { data: Bytes::new(), message: String::new() })
+    }
+
+    fn views(separator: Option<B256>, name: &str, version: &str, decimals: u64) -> Views {
+        Views {
+            separator: separator.map_or_else(reverted, |s| Ok(s.abi_encode().into())),
+            name: Ok(name.to_owned().abi_encode().into()),
+            version: Ok(version.to_owned().abi_encode().into()),
+            decimals: Ok(U256::from(decimals).abi_encode().into()),
+        }
+    }
+
+    #[test]
+    fn e11_the_domain_must_be_that_of_the_profile() {
+        let asset = asset();
+        let right = asset.domain.separator();
+        assert_eq!(judge(&asset, &views(Some(right), "any", "any", 6)), Standing::Ready);
+        let wrong = views(Some(B256::ZERO), "USDC", "2", 6);
+        assert!(matches!(judge(&asset, &wrong), Standing::Mismatch(_)));
+        let decimals = views(Some(right), "USDC", "2", 18);
+        assert!(matches!(judge(&asset, &decimals), Standing::Mismatch(_)));
+    }
+
+    #[test]
+    fn without_a_separator_name_and_version_decide() {
+        let asset = asset();
+        assert_eq!(judge(&asset, &views(None, "USDC", "2", 6)), Standing::Ready);
+        for (name, version) in [("USD Coin", "2"), ("USDC", "1"), ("", "2")] {
+            assert!(matches!(judge(&asset, &views(None, name, version, 6)), Standing::Mismatch(_)));
+        }
+        let mut silent = views(None, "USDC", "2", 6);
+        silent.version = Ok(Bytes::new());
+        assert!(matches!(judge(&asset, &silent), Standing::Mismatch(_)));
+    }
+
+    #[test]
+    fn assets_moved_by_permit2_have_no_profile_here() {
+        let megaeth = assets::default_asset(&Network::eip155(4326)).unwrap();
+        assert_eq!(AssetProfile::of_known(megaeth), None);
+    }
+}

@@ -1,0 +1,182 @@
+//! What an EVM chain is configured with.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use faregate_chain::ChainError;
+use faregate_protocol::{Network, assets};
+use reqwest::Url;
+
+use crate::assets::AssetProfile;
+use crate::limits::{
+    DEFAULT_CALL_TIMEOUT, DEFAULT_MAX_FEE_PER_GAS_WEI, DEFAULT_MIN_TIP_WEI, MAX_ENDPOINTS,
+    MAX_TRANSFER_GAS, NO_OP_GAS,
+};
+use crate::signer::TransactionSigner;
+
+/// One EVM chain. `Debug` leaves the URLs out: they may hold keys.
+#[derive(Clone)]
+pub struct EvmConfig {
+    /// `eip155:<chain id>`.
+    pub network: Network,
+    /// JSON-RPC endpoints (http or https), the preferred one first.
+    pub rpc_urls: Vec<String>,
+    /// Accounts that send transactions, one lane each.
+    pub signers: Vec<Arc<dyn TransactionSigner>>,
+    /// Tokens that may be settled; empty means the network's default asset.
+    pub assets: Vec<AssetProfile>,
+    /// Time for one call to one endpoint. Default 5 s.
+    pub call_timeout: Duration,
+    /// Most that one unit of gas may cost, in wei. Default 200 gwei.
+    pub max_fee_per_gas_wei: u128,
+    /// Least tip for one unit of gas, in wei. Default 0.001 gwei.
+    pub min_tip_wei: u128,
+}
+
+impl EvmConfig {
+    /// A chain with the defaults of everything else.
+    #[must_use]
+    pub fn new(
+        network: Network,
+        rpc_urls: Vec<String>,
+        signers: Vec<Arc<dyn TransactionSigner>>,
+    ) -> Self {
+        Self {
+            network,
+            rpc_urls,
+            signers,
+            assets: Vec::new(),
+            call_timeout: DEFAULT_CALL_TIMEOUT,
+            max_fee_per_gas_wei: DEFAULT_MAX_FEE_PER_GAS_WEI,
+            min_tip_wei: DEFAULT_MIN_TIP_WEI,
+        }
+    }
+
+    /// The chain id.
+    pub(crate) fn chain_id(&self) -> Result<u64, ChainError> {
+        self.network.evm_chain_id().ok_or(refused("the network is not eip155:<chain id>"))
+    }
+
+    /// The endpoints.
+    pub(crate) fn urls(&self) -> Result<Vec<Url>, ChainError> {
+        if self.rpc_urls.is_empty() || self.rpc_urls.len() > MAX_ENDPOINTS {
+            return Err(refused("a chain has 1 to 16 endpoints"));
+        }
+        let read = |text: &String| {
+            Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"))
+        };
+        let urls: Option<Vec<Url>> = self.rpc_urls.iter().map(read).collect();
+        urls.ok_or(refused("an endpoint is an http or https URL"))
+    }
+
+    /// The tokens, at least one.
+    pub(crate) fn profiles(&self) -> Result<Vec<AssetProfile>, ChainError> {
+        if self.assets.is_empty() {
+            let default = assets::default_asset(&self.network)
+                .and_then(AssetProfile::of_known)
+                .ok_or(refused("the network has no default asset with EIP-3009; name one"))?;
+            return Ok(vec![default]);
+        }
+        let distinct: HashSet<_> = self.assets.iter().map(|asset| asset.address).collect();
+        if distinct.len() != self.assets.len() {
+            return Err(refused("an asset is listed twice"));
+        }
+        if self.assets.iter().any(|asset| asset.name.is_empty() || asset.version.is_empty()) {
+            return Err(refused("an asset has an EIP-712 name and version"));
+        }
+        let gas = NO_OP_GAS..=MAX_TRANSFER_GAS;
+        if self.assets.iter().any(|asset| !gas.contains(&asset.gas_limit)) {
+            return Err(refused("the gas limit of an asset is 21000 to 2000000"));
+        }
+        Ok(self.assets.clone())
+    }
+
+    /// What cannot be right in the rest.
+    pub(crate) fn check(&self) -> Result<(), ChainError> {
+        let signers: HashSet<_> = self.signers.iter().map(|signer| signer.address()).collect();
+        if self.signers.is_empty() {
+            return Err(refused("a chain needs a signer"));
+        }
+        if signers.len() != self.signers.len() {
+            return Err(refused("a signer is listed twice"));
+        }
+        if self.call_timeout.is_zero() {
+            return Err(refused("the call timeout is zero"));
+        }
+        if self.min_tip_wei > self.max_fee_per_gas_wei {
+            return Err(refused("the least tip is above the fee ceiling"));
+        }
+        Ok(())
+    }
+}
+
+fn refused(detail: &'static str) -> ChainError {
+    ChainError::Unsupported { detail }
+}
+
+impl fmt::Debug for EvmConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EvmConfig")
+            .field("network", &self.network)
+            .field("endpoints", &self.rpc_urls.len())
+            .field("assets", &self.assets)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wallet::Wallet;
+
+    fn config() -> EvmConfig {
+        let wallet = Arc::new(Wallet::from_hex(&"11".repeat(32)).unwrap());
+        EvmConfig::new(
+            Network::eip155(84532),
+            vec!["http://user:secret@127.0.0.1:1/key".into()],
+            vec![wallet],
+        )
+    }
+
+    #[test]
+    fn the_defaults_are_complete() {
+        let config = config();
+        assert_eq!(config.check(), Ok(()));
+        assert_eq!(config.chain_id(), Ok(84532));
+        assert_eq!(config.profiles().unwrap()[0].name, "USDC");
+    }
+
+    #[test]
+    fn what_cannot_be_right_is_refused() {
+        let breaks: [(&str, fn(&mut EvmConfig)); 10] = [
+            ("no endpoint", |c| c.rpc_urls.clear()),
+            ("no URL", |c| c.rpc_urls = vec!["127.0.0.1:8545".into()]),
+            ("no http", |c| c.rpc_urls = vec!["ws://127.0.0.1:8545".into()]),
+            ("no signer", |c| c.signers.clear()),
+            ("signer twice", |c| c.signers.push(Arc::clone(&c.signers[0]))),
+            ("no EVM chain", |c| c.network = "solana:abc".parse().unwrap()),
+            ("no default asset", |c| c.network = Network::eip155(31337)),
+            ("asset twice", |c| c.assets = [c.profiles().unwrap(), c.profiles().unwrap()].concat()),
+            ("timeout", |c| c.call_timeout = Duration::ZERO),
+            ("tip", |c| c.max_fee_per_gas_wei = c.min_tip_wei - 1),
+        ];
+        for (name, break_it) in breaks {
+            let mut bad = config();
+            break_it(&mut bad);
+            let outcome = bad
+                .check()
+                .and_then(|()| bad.chain_id())
+                .and_then(|_| bad.urls())
+                .and_then(|_| bad.profiles());
+            assert!(outcome.is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn debug_hides_the_urls() {
+        let shown = format!("{:?}", config());
+        assert!(!shown.contains("secret") && !shown.contains("127.0.0.1"), "{shown}");
+    }
+}

@@ -1,0 +1,121 @@
+//! What a transaction offers for gas: twice the next base fee plus a tip from the last blocks,
+//! never above the configured ceiling.
+
+use std::time::Instant;
+
+use faregate_chain::ChainError;
+use faregate_protocol::Network;
+use serde_json::Value;
+use tokio::sync::Mutex;
+
+use crate::limits::{FEE_CACHED_FOR, FEE_HISTORY_BLOCKS, FEE_HISTORY_PERCENTILE};
+use crate::rpc::{Call, Rpc, call, decode};
+
+/// Fees for one unit of gas, in wei.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Fee {
+    /// Most it may cost, tip included.
+    pub(crate) max_wei: u128,
+    /// Tip.
+    pub(crate) tip_wei: u128,
+}
+
+/// The fee of one chain, asked at most once a second.
+#[derive(Debug)]
+pub(crate) struct Fees {
+    network: Network,
+    ceiling_wei: u128,
+    min_tip_wei: u128,
+    cached: Mutex<Option<(Instant, Fee)>>,
+}
+
+impl Fees {
+    /// Nothing asked yet.
+    pub(crate) fn new(network: Network, ceiling_wei: u128, min_tip_wei: u128) -> Self {
+        Self { network, ceiling_wei, min_tip_wei, cached: Mutex::new(None) }
+    }
+
+    /// The fee to offer now.
+    ///
+    /// # Errors
+    /// [`ChainError::FeeCeiling`] above the ceiling; another [`ChainError`] without an answer.
+    pub(crate) async fn now(&self, rpc: &Rpc) -> Result<Fee, ChainError> {
+        // Held over the question, so that many waiters ask once.
+        let mut cached = self.cached.lock().await;
+        if let Some((_, fee)) = cached.filter(|(at, _)| at.elapsed() < FEE_CACHED_FOR) {
+            return Ok(fee);
+        }
+        let [history] =
+            rpc.batch_of([Call::fee_history(FEE_HISTORY_BLOCKS, FEE_HISTORY_PERCENTILE)]).await?;
+        let history = rpc.value(history, call::FEE_HISTORY)?;
+        let (base, tip) = read(&history).ok_or_else(|| rpc.nonsense(call::FEE_HISTORY))?;
+        let fee = offer(base, tip.max(self.min_tip_wei));
+        if fee.max_wei > self.ceiling_wei {
+            return Err(ChainError::FeeCeiling { network: self.network.to_string() });
+        }
+        *cached = Some((Instant::now(), fee));
+        Ok(fee)
+    }
+}
+
+fn offer(base_wei: u128, tip_wei: u128) -> Fee {
+    Fee { max_wei: base_wei.saturating_mul(2).saturating_add(tip_wei), tip_wei }
+}
+
+/// The base fee of the next block and the median of the tips, in wei.
+fn read(history: &Value) -> Option<(u128, u128)> {
+    let base = decode::u128(history.get("baseFeePerGas")?.as_array()?.last()?)?;
+    let mut tips = Vec::new();
+    for block in history.get("reward").and_then(Value::as_array).into_iter().flatten() {
+        tips.push(decode::u128(block.as_array()?.first()?)?);
+    }
+    // An empty block reports a tip of zero, which says nothing about the price.
+    tips.retain(|tip| *tip > 0);
+    tips.sort_unstable();
+    let median = tips.get(tips.len() / 2).copied().unwrap_or_default();
+    Some((base, median))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_next_base_fee_and_the_median_tip_are_read() {
+        let history = json!({
+            "oldestBlock": "0x1",
+            "baseFeePerGas": ["0x1", "0x2", "0x64"],
+            "gasUsedRatio": [0.1, 0.5],
+            "reward": [["0x0"], ["0x9"], ["0x5"], ["0x7"]],
+        });
+        assert_eq!(read(&history), Some((100, 7)));
+        assert_eq!(offer(100, 7), Fee { max_wei: 207, tip_wei: 7 });
+        let quiet = json!({"baseFeePerGas": ["0x1", "0x64"], "reward": null});
+        assert_eq!(read(&quiet), Some((100, 0)));
+    }
+
+    #[test]
+    fn odd_histories_are_no_answer() {
+        for odd in [
+            json!(null),
+            json!({}),
+            json!({"baseFeePerGas": []}),
+            json!({"baseFeePerGas": [1]}),
+            json!({"baseFeePerGas": ["0x1"], "reward": [[]]}),
+            json!({"baseFeePerGas": ["0x1"], "reward": ["0x1"]}),
+            json!({"baseFeePerGas": [format!("0x1{}", "0".repeat(32))]}),
+        ] {
+            assert_eq!(read(&odd), None, "{odd}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn an_offer_never_wraps(base: u128, tip: u128) {
+            let fee = offer(base, tip);
+            prop_assert!(fee.max_wei >= fee.tip_wei && fee.max_wei >= base);
+        }
+    }
+}

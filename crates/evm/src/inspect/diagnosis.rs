@@ -1,0 +1,107 @@
+//! Why a simulation failed: four questions to the token in one call, in a fixed order of blame.
+
+use alloy_primitives::Bytes;
+use alloy_sol_types::SolCall;
+use faregate_chain::ChainError;
+use faregate_protocol::Reason;
+
+use crate::assets::text;
+use crate::claim::Claim;
+use crate::contracts::{MULTICALL3, Multicall3, Token, flag, word};
+use crate::limits::{DIAGNOSIS_GAS, TOKEN_CALL_GAS};
+use crate::rpc::{Block, Call, Revert, Rpc};
+
+type View = Result<Bytes, Revert>;
+
+struct Views {
+    state: View,
+    name: View,
+    version: View,
+    balance: View,
+}
+
+/// Explains a failed simulation.
+///
+/// # Errors
+/// [`ChainError`] when the chain gave no answer.
+pub(super) async fn explain(rpc: &Rpc, claim: &Claim<'_>) -> Result<Reason, ChainError> {
+    let questions = questions(claim);
+    let views = match by_multicall(rpc, claim, &questions).await? {
+        Some(views) => views,
+        None => one_by_one(rpc, claim, &questions).await?,
+    };
+    Ok(blame(claim, &views))
+}
+
+fn questions(claim: &Claim<'_>) -> [Bytes; 4] {
+    let signed = &claim.payment.authorization;
+    [
+        Token::authorizationStateCall { authorizer: signed.from, nonce: signed.nonce }
+            .abi_encode()
+            .into(),
+        Token::nameCall {}.abi_encode().into(),
+        Token::versionCall {}.abi_encode().into(),
+        Token::balanceOfCall { account: signed.from }.abi_encode().into(),
+    ]
+}
+
+/// All questions in one call; `None` where Multicall3 is missing or does not answer as it should.
+async fn by_multicall(
+    rpc: &Rpc,
+    claim: &Claim<'_>,
+    questions: &[Bytes; 4],
+) -> Result<Option<Views>, ChainError> {
+    let calls = questions.iter().map(|data| Multicall3::Call3 {
+        target: claim.asset.profile.address,
+        allowFailure: true,
+        callData: data.clone(),
+    });
+    let data = Multicall3::aggregate3Call { calls: calls.collect() }.abi_encode().into();
+    let call = Call::eth_call(None, MULTICALL3, &data, DIAGNOSIS_GAS, Block::Latest);
+    let [answer] = rpc.batch_of([call]).await?;
+    let Ok(returned) = rpc.returned(answer)? else { return Ok(None) };
+    let Ok(results) = Multicall3::aggregate3Call::abi_decode_returns(&returned) else {
+        return Ok(None);
+    };
+    let views = results.into_iter().map(|result| match result.success {
+        true => Ok(result.returnData),
+        false => Err(Revert { data: result.returnData, message: String::new() }),
+    });
+    let views: Option<[View; 4]> = views.collect::<Vec<_>>().try_into().ok();
+    Ok(views.map(|[state, name, version, balance]| Views { state, name, version, balance }))
+}
+
+async fn one_by_one(
+    rpc: &Rpc,
+    claim: &Claim<'_>,
+    questions: &[Bytes; 4],
+) -> Result<Views, ChainError> {
+    let token = claim.asset.profile.address;
+    let calls = questions
+        .each_ref()
+        .map(|data| Call::eth_call(None, token, data, TOKEN_CALL_GAS, Block::Latest));
+    let [state, name, version, balance] = rpc.batch_of(calls).await?;
+    Ok(Views {
+        state: rpc.returned(state)?,
+        name: rpc.returned(name)?,
+        version: rpc.returned(version)?,
+        balance: rpc.returned(balance)?,
+    })
+}
+
+fn blame(claim: &Claim<'_>, views: &Views) -> Reason {
+    let profile = &claim.asset.profile;
+    let used = views.state.as_ref().ok().and_then(|data| flag(data));
+    let differs = |view: &View, want: &str| text(view).is_some_and(|found| found != want);
+    let balance = views.balance.as_ref().ok().and_then(|data| word(data));
+    match used {
+        None => Reason::EvmEip3009NotSupported,
+        Some(true) => Reason::EvmNonceAlreadyUsed,
+        _ if differs(&views.name, &profile.name) => Reason::EvmTokenNameMismatch,
+        _ if differs(&views.version, &profile.version) => Reason::EvmTokenVersionMismatch,
+        _ if balance.is_some_and(|b| b < claim.payment.authorization.value.0) => {
+            Reason::EvmInsufficientBalance
+        }
+        _ => Reason::EvmSimulationFailed,
+    }
+}

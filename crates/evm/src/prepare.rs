@@ -1,0 +1,168 @@
+//! *Prepare*: signs the transaction of a slot. Only calls that were built here are signed, with a
+//! gas cap from the asset's profile and a fee below the ceiling.
+
+use alloy_consensus::{SignableTransaction, TxEip1559};
+use alloy_eips::eip2718::Encodable2718;
+use alloy_primitives::{Address, Bytes, Signature, TxKind, U256};
+use faregate_chain::{ChainError, Intent, Prepared, Slot};
+use faregate_protocol::{PaymentRequest, address};
+
+use crate::adapter::EvmChain;
+use crate::claim::Claim;
+use crate::fees::Fee;
+use crate::limits::{NO_OP_GAS, SIGN_TIMEOUT};
+use crate::mechanisms::eip3009;
+use crate::signature;
+use crate::signer::TransactionSigner;
+
+struct Errand {
+    to: Address,
+    input: Bytes,
+    gas_limit: u64,
+}
+
+/// Builds and signs the transaction for `slot`.
+pub(crate) async fn prepare(
+    chain: &EvmChain,
+    intent: Intent<'_>,
+    slot: &Slot,
+) -> Result<Prepared, ChainError> {
+    let signer = chain.signer(&slot.signer)?;
+    let errand = match intent {
+        Intent::Transfer(request) => transfer(chain, request)?,
+        Intent::NoOp => Errand { to: signer.address(), input: Bytes::new(), gas_limit: NO_OP_GAS },
+    };
+    chain.check_signers_once().await?;
+    let fee = chain.fees.now(&chain.rpc).await?;
+    sign(signer, unsigned(chain.chain_id, slot.nonce, errand, fee)).await
+}
+
+fn transfer(chain: &EvmChain, request: &PaymentRequest) -> Result<Errand, ChainError> {
+    let claim = Claim::read(chain, request)
+        .map_err(|_| ChainError::Unsupported { detail: "settling what is no payment here" })?;
+    if !claim.pays_as_required() {
+        return Err(ChainError::Unsupported { detail: "settling what does not pay its price" });
+    }
+    let payer = claim.payment.authorization.from;
+    let overload = claim.overload(chain.contract_payers.contains(payer));
+    let overload =
+        overload.ok_or(ChainError::Unsupported { detail: "settling what carries no signature" })?;
+    Ok(Errand {
+        to: claim.asset.profile.address,
+        input: eip3009::calldata(&claim.payment.authorization, &overload),
+        gas_limit: claim.asset.profile.gas_limit,
+    })
+}
+
+fn unsigned(chain_id: u64, nonce: u64, errand: Errand, fee: Fee) -> TxEip1559 {
+    TxEip1559 {
+        chain_id,
+        nonce,
+        gas_limit: errand.gas_limit,
+        max_fee_per_gas: fee.max_wei,
+        max_priority_fee_per_gas: fee.tip_wei,
+        to: TxKind::Call(errand.to),
+        value: U256::ZERO,
+        access_list: alloy_eips::eip2930::AccessList::default(),
+        input: errand.input,
+    }
+}
+
+async fn sign(
+    signer: &dyn TransactionSigner,
+    transaction: TxEip1559,
+) -> Result<Prepared, ChainError> {
+    let digest = transaction.signature_hash();
+    let failed = |detail| ChainError::Signer { detail };
+    let signed = tokio::time::timeout(SIGN_TIMEOUT, signer.sign_hash(digest))
+        .await
+        .map_err(|_| failed("it did not answer in time"))?
+        .map_err(|_| failed("it gave no signature"))?;
+    // A key service can sign with another key, another digest or a high s.
+    if signature::recover(digest, &signed) != Some(signer.address()) {
+        return Err(failed("the signature is not that of the account"));
+    }
+    let parts = Signature::from_raw_array(&signed).map_err(|_| failed("malformed"))?;
+    let (max_fee_wei, tip_wei, gas_limit) =
+        (transaction.max_fee_per_gas, transaction.max_priority_fee_per_gas, transaction.gas_limit);
+    let signed = transaction.into_signed(parts);
+    Ok(Prepared {
+        transaction: signed.hash().to_string(),
+        raw: signed.encoded_2718(),
+        max_fee_wei,
+        tip_wei,
+        gas_limit,
+    })
+}
+
+impl EvmChain {
+    /// The signer of a lane.
+    pub(crate) fn signer(&self, name: &str) -> Result<&dyn TransactionSigner, ChainError> {
+        let wanted = address::parse_address(name).ok();
+        self.signers
+            .iter()
+            .find(|signer| Some(signer.address()) == wanted)
+            .map(AsRef::as_ref)
+            .ok_or(ChainError::Unsupported { detail: "a lane of somebody else" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::signer::SignerError;
+    use crate::wallet::Wallet;
+    use alloy_consensus::{TxEnvelope, transaction::SignerRecoverable};
+    use alloy_eips::eip2718::Decodable2718;
+    use alloy_primitives::{B256, keccak256};
+    use async_trait::async_trait;
+
+    fn transaction() -> TxEip1559 {
+        let errand =
+            Errand { to: Address::repeat_byte(5), input: Bytes::from_static(&[1]), gas_limit: 7 };
+        unsigned(84532, 3, errand, Fee { max_wei: 207, tip_wei: 7 })
+    }
+
+    #[tokio::test]
+    async fn the_signed_bytes_are_the_transaction() {
+        let wallet = Wallet::from_hex(&"11".repeat(32)).unwrap();
+        let prepared = sign(&wallet, transaction()).await.unwrap();
+        assert_eq!(prepared.transaction, keccak256(&prepared.raw).to_string());
+        assert_eq!((prepared.max_fee_wei, prepared.tip_wei, prepared.gas_limit), (207, 7, 7));
+        let read = TxEnvelope::decode_2718(&mut prepared.raw.as_slice()).unwrap();
+        assert_eq!(read.recover_signer().unwrap(), wallet.address());
+        let TxEnvelope::Eip1559(read) = read else { panic!() };
+        assert_eq!(*read.tx(), transaction());
+    }
+
+    struct Odd(Wallet, fn(&Wallet, B256) -> Result<[u8; 65], SignerError>);
+
+    #[async_trait]
+    impl TransactionSigner for Odd {
+        fn address(&self) -> Address {
+            self.0.address()
+        }
+        async fn sign_hash(&self, digest: B256) -> Result<[u8; 65], SignerError> {
+            (self.1)(&self.0, digest)
+        }
+    }
+
+    #[tokio::test]
+    async fn e37_odd_signatures_never_become_transactions() {
+        let odd: [fn(&Wallet, B256) -> Result<[u8; 65], SignerError>; 5] = [
+            |_, _| Err(SignerError::Unavailable),
+            |_, _| Ok([0; 65]),
+            |wallet, digest| Ok(wallet.sign_digest(keccak256(digest))),
+            |_, digest| Ok(Wallet::from_hex(&"22".repeat(32)).unwrap().sign_digest(digest)),
+            |wallet, digest| {
+                let mut signature = wallet.sign_digest(digest);
+                signature[64] = 27 + 28 - signature[64];
+                Ok(signature)
+            },
+        ];
+        for sign_oddly in odd {
+            let signer = Odd(Wallet::from_hex(&"11".repeat(32)).unwrap(), sign_oddly);
+            assert!(matches!(sign(&signer, transaction()).await, Err(ChainError::Signer { .. })));
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! The JSON-RPC envelope: requests out, members of an answer in, matched by id.
+
+use alloy_primitives::{Bytes, hex};
+use faregate_protocol::json;
+use serde_json::{Map, Value, json};
+
+use super::{Answer, Call, Fault, Revert};
+use crate::limits::MAX_FAULT_TEXT;
+
+const REVERTED: i64 = 3;
+const LIMIT_EXCEEDED: i64 = -32005;
+
+/// How nodes say that the machine stopped a call: geth, anvil, reth, nethermind, besu, erigon.
+const REVERT_WORDS: &[&str] = &[
+    "revert",
+    "vm execution error",
+    "out of gas",
+    "outofgas",
+    "gas uint64 overflow",
+    "intrinsic gas too low",
+    "invalid opcode",
+    "opcodenotfound",
+    "invalid jump",
+    "invalidjump",
+    "stack underflow",
+    "stack overflow",
+    "stackunderflow",
+    "stackoverflow",
+    "evm error",
+    "evmerror",
+    "invalid fe opcode",
+    "invalidfeopcode",
+    "bad instruction",
+    "execution halted",
+];
+
+const LIMIT_WORDS: &[&str] = &["rate limit", "too many requests", "limit exceeded"];
+
+/// A whole answer.
+pub(super) enum Reply {
+    /// One answer for each call, in the order of the calls.
+    Members(Vec<Answer>),
+    /// One refusal for all of them, because of a limit.
+    RateLimited,
+}
+
+/// The body of a request: an object for one call, an array for several.
+pub(super) fn encode(calls: &[&Call], first_id: u64) -> Vec<u8> {
+    let mut members: Vec<Value> = calls
+        .iter()
+        .zip(first_id..)
+        .map(|(call, id)| {
+            json!({"jsonrpc": "2.0", "id": id, "method": call.method, "params": call.params})
+        })
+        .collect();
+    let body = if members.len() == 1 { members.remove(0) } else { Value::Array(members) };
+    body.to_string().into_bytes()
+}
+
+/// Reads the answer to `count` calls; `None` when it is no such answer.
+pub(super) fn decode(body: &[u8], first_id: u64, count: usize) -> Option<Reply> {
+    let members = match json::parse(body).ok()? {
+        Value::Array(members) => members,
+        // One error for a whole batch carries no id of ours.
+        Value::Object(members) if count > 1 => return refusal(&members),
+        Value::Object(members) if members.get("id") == Some(&Value::Null) => {
+            return refusal(&members);
+        }
+        whole @ Value::Object(_) => vec![whole],
+        _ => return None,
+    };
+    let mut answers = vec![Err(Fault::Missing); count];
+    let mut seen = vec![false; count];
+    for member in members {
+        let Value::Object(member) = member else { return None };
+        let place = usize::try_from(member.get("id")?.as_u64()?.checked_sub(first_id)?).ok()?;
+        let (slot, seen) = (answers.get_mut(place)?, seen.get_mut(place)?);
+        if std::mem::replace(seen, true) {
+            return None;
+        }
+        *slot = answer(member)?;
+    }
+    Some(Reply::Members(answers))
+}
+
+fn refusal(members: &Map<String, Value>) -> Option<Reply> {
+    match fault(members.get("error")?)? {
+        Fault::Failed { code, message } if is_rate_limit(code, &message) => {
+            Some(Reply::RateLimited)
+        }
+        _ => None,
+    }
+}
+
+fn answer(mut member: Map<String, Value>) -> Option<Answer> {
+    let error = member.remove("error").filter(|error| !error.is_null());
+    match (member.remove("result"), error) {
+        (Some(value), None) => Some(Ok(value)),
+        (None | Some(Value::Null), Some(error)) => Some(Err(fault(&error)?)),
+        _ => None,
+    }
+}
+
+fn fault(error: &Value) -> Option<Fault> {
+    let code = error.get("code")?.as_i64()?;
+    let message = cut(error.get("message").and_then(Value::as_str).unwrap_or_default());
+    let words = message.to_lowercase();
+    let limited = is_rate_limit(code, &message);
+    if code == REVERTED || (!limited && REVERT_WORDS.iter().any(|word| words.contains(word))) {
+        let data = error.get("data").map(revert_data).unwrap_or_default();
+        return Some(Fault::Revert(Revert { data, message }));
+    }
+    Some(Fault::Failed { code, message })
+}
+
+/// Whether an error means "later", not "no".
+pub(super) fn is_rate_limit(code: i64, message: &str) -> bool {
+    let words = message.to_lowercase();
+    code == LIMIT_EXCEEDED
+        || code == i64::from(super::http::TOO_MANY_REQUESTS)
+        || LIMIT_WORDS.iter().any(|word| words.contains(word))
+}
+
+/// The returned bytes, as hex, as `Reverted 0x...`, or one level deeper; empty for anything else.
+fn revert_data(data: &Value) -> Bytes {
+    let text = match data {
+        Value::String(text) => text.as_str(),
+        Value::Object(members) => members.get("data").and_then(Value::as_str).unwrap_or_default(),
+        _ => "",
+    };
+    let text = text.strip_prefix("Reverted ").unwrap_or(text);
+    let digits = text.strip_prefix("0x").unwrap_or_default();
+    hex::decode(digits).map(Bytes::from).unwrap_or_default()
+}
+
+fn cut(text: &str) -> String {
+    let mut end = text.len().min(MAX_FAULT_TEXT);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests;
