@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 /// Leading hex digits of a request's id that name its lock file: 4096 files at most.
 const SHARD_DIGITS: usize = 3;
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
-const MAX_PAUSE: Duration = Duration::from_millis(100);
+const MAX_PAUSE: Duration = Duration::from_millis(25);
 
 /// Held for as long as this lives.
 pub(crate) struct Lock {
