@@ -52,6 +52,8 @@ fn reverts_are_answers() {
         r#"{"code":-32000,"message":"invalid opcode: INVALID"}"#,
         r#"{"code":-32003,"message":"Out of gas: gas required exceeds allowance: 150000"}"#,
         r#"{"code":-32603,"message":"EVM error: StackUnderflow"}"#,
+        r#"{"code":-32000,"message":"insufficient gas for floor data gas cost: have 1, want 2"}"#,
+        r#"{"code":-32000,"message":"intrinsic gas too high -- tx.gas_limit < floor"}"#,
         r#"{"code":3,"message":"execution reverted","data":17}"#,
         r#"{"code":3,"message":"execution reverted","data":"0xabc"}"#,
     ] {

@@ -1,0 +1,22 @@
+//! The adapter against the in-process chain and against endpoints that misbehave.
+
+#![allow(clippy::unwrap_used)] // a panic is how a test fails
+
+#[path = "it/contract_payers.rs"]
+mod contract_payers;
+#[path = "it/death.rs"]
+mod death;
+#[path = "it/endpoint.rs"]
+mod endpoint;
+#[path = "it/happy.rs"]
+mod happy;
+#[path = "it/hostile_tokens.rs"]
+mod hostile_tokens;
+#[path = "it/misbehaviour.rs"]
+mod misbehaviour;
+#[path = "it/precedence.rs"]
+mod precedence;
+#[path = "it/start.rs"]
+mod start;
+#[path = "it/world.rs"]
+mod world;
