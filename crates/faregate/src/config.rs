@@ -1,0 +1,224 @@
+//! The configuration: one TOML file, overlaid by the environment, read into settings or into the
+//! list of everything that is wrong with it. Wiring starts from [`Settings`] and never looks at a
+//! file or a variable again.
+
+mod assets;
+mod chains;
+mod entry;
+mod gate;
+mod keys;
+mod problem;
+mod reader;
+mod secret_ref;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use faregate_protocol::Network;
+use faregate_telemetry::{LogConfig, LogFormat};
+
+pub(crate) use self::assets::Asset;
+pub(crate) use self::chains::ChainSettings;
+pub(crate) use self::gate::{FacilitatorChoice, GateSettings};
+pub(crate) use self::problem::Problems;
+use self::problem::{Origin, Problem};
+use self::reader::Section;
+pub(crate) use self::secret_ref::SecretRef;
+
+/// Port of the gate if none is named.
+pub(crate) const GATE_PORT: u16 = 4020;
+/// Port of the facilitator if none is named.
+pub(crate) const FACILITATOR_PORT: u16 = 4021;
+/// Port of the ops listener if none is named.
+pub(crate) const OPS_PORT: u16 = 4022;
+/// Port of the demo API of `faregate dev` if none is named.
+pub(crate) const DEMO_API_PORT: u16 = 4023;
+/// Port of the chain of `faregate dev` if none is named.
+pub(crate) const CHAIN_PORT: u16 = 8545;
+
+const MAX_FILE_BYTES: u64 = 1024 * 1024;
+const LEASE_MS: u64 = 5_000;
+const LEASE_BOUNDS: (u64, u64) = (100, 600_000);
+const SETTLE_WAIT_MS: u64 = 30_000;
+const SETTLE_WAIT_BOUNDS: (u64, u64) = (100, 120_000);
+const DEFAULT_LEDGER: &str = "sqlite://faregate.db";
+
+/// What a configuration is for. Profiles differ only in defaults.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Profile {
+    Development,
+    Staging,
+    Production,
+}
+
+/// The facilitator's door.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FacilitatorSettings {
+    pub(crate) listen: SocketAddr,
+    pub(crate) settle_wait: Duration,
+}
+
+/// Everything that wiring needs.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) log: LogConfig,
+    /// The ledger's SQLite file.
+    pub(crate) ledger: PathBuf,
+    pub(crate) chains: Vec<ChainSettings>,
+    pub(crate) facilitator: FacilitatorSettings,
+    pub(crate) gate: Option<GateSettings>,
+    pub(crate) ops: SocketAddr,
+    pub(crate) lease_ms: u64,
+}
+
+/// Reads a file and the environment.
+pub(crate) fn load<I>(path: &Path, environment: I) -> Result<Settings, Problems>
+where
+    I: IntoIterator<Item = (String, String)>,
+{
+    let file = path.display().to_string();
+    let unreadable = |reason: String| Problems {
+        file: file.clone(),
+        list: vec![Problem {
+            origin: Origin::Missing,
+            key: "(file)".to_owned(),
+            value: String::new(),
+            reason,
+            fix: "name the file with --config, or write one with faregate init".to_owned(),
+        }],
+    };
+    let size = std::fs::metadata(path).map_err(|e| unreadable(e.to_string()))?.len();
+    if size > MAX_FILE_BYTES {
+        return Err(unreadable(format!("the file is larger than {MAX_FILE_BYTES} bytes")));
+    }
+    let text = std::fs::read_to_string(path).map_err(|e| unreadable(e.to_string()))?;
+    read(&text, environment).map_err(|list| Problems { file, list })
+}
+
+/// Reads a TOML text and the environment.
+pub(crate) fn read<I>(text: &str, environment: I) -> Result<Settings, Vec<Problem>>
+where
+    I: IntoIterator<Item = (String, String)>,
+{
+    let mut root = entry::parse(text).map_err(|problem| vec![problem])?;
+    let mut problems = entry::overlay(&mut root, environment);
+    let settings = settings(&root, &mut problems);
+    match settings {
+        Some(settings) if problems.is_empty() => Ok(settings),
+        _ => Err(problems),
+    }
+}
+
+/// The reference of all keys, as Markdown: `docs/configuration.md` holds it.
+pub(crate) fn reference() -> String {
+    let mut text = String::new();
+    let mut section = None;
+    for key in keys::KEYS {
+        if section != Some(key.section) {
+            let heading = if key.section.is_empty() { "(top)" } else { key.section };
+            text.push_str(&format!(
+                "\n### `{heading}`\n\n| key | default | meaning |\n|---|---|---|\n"
+            ));
+            section = Some(key.section);
+        }
+        text.push_str(&format!("| `{}` | {} | {} |\n", key.name, key.default, key.help));
+    }
+    text.trim_start().to_owned()
+}
+
+fn settings(root: &entry::Entry, problems: &mut Vec<Problem>) -> Option<Settings> {
+    let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let (top, profile, mainnets) = {
+        let mut top = Section::open(Some(root), String::new(), "", problems);
+        let words = [
+            ("development", Profile::Development),
+            ("staging", Profile::Staging),
+            ("production", Profile::Production),
+        ];
+        let profile = top.word("profile", &words).unwrap_or(Profile::Development);
+        let mainnets = main_nets(&mut top);
+        let sections =
+            ["log", "ledger", "facilitator", "gate", "ops", "lease"].map(|name| top.entry(name));
+        ((sections, top.tables("asset"), top.tables("chain")), profile, mainnets)
+    };
+    let ([log, ledger, facilitator, gate, ops, lease], assets, chains) = top;
+    let log = log_settings(log, profile, problems);
+    let ledger = ledger_file(ledger, problems);
+    let assets = assets::Assets::read(assets, problems);
+    let chains = chains::read(chains, &assets, &mainnets, problems);
+    let facilitator = {
+        let path = "facilitator".to_owned();
+        let mut section = Section::open(facilitator, path, "[facilitator]", problems);
+        let listen = section.address("listen", loopback(FACILITATOR_PORT));
+        if !listen.ip().is_loopback() {
+            let reason = "callers are not authenticated in this version";
+            section.problem(
+                "listen",
+                reason,
+                "listen on 127.0.0.1 and put your own door before it",
+            );
+        }
+        let wait = section.number("settle_wait_ms", SETTLE_WAIT_MS, SETTLE_WAIT_BOUNDS);
+        FacilitatorSettings { listen, settle_wait: Duration::from_millis(wait) }
+    };
+    let networks: Vec<Network> = chains.iter().map(|chain| chain.network.clone()).collect();
+    let context = gate::Context { assets: &assets, chains: &networks, mainnets: &mainnets };
+    let gate = gate.map(|entry| gate::read(entry, &context, loopback(GATE_PORT), problems));
+    let ops = Section::open(ops, "ops".to_owned(), "[ops]", problems)
+        .address("listen", loopback(OPS_PORT));
+    let lease_ms = Section::open(lease, "lease".to_owned(), "[lease]", problems).number(
+        "ttl_ms",
+        LEASE_MS,
+        LEASE_BOUNDS,
+    );
+    let gate = match gate {
+        Some(gate) => Some(gate?),
+        None => None,
+    };
+    Some(Settings { log, ledger: ledger?, chains, facilitator, gate, ops, lease_ms })
+}
+
+fn main_nets(top: &mut Section<'_, '_>) -> Vec<Network> {
+    let mut networks = Vec::new();
+    for text in top.texts("mainnets") {
+        match text.parse() {
+            Ok(network) => networks.push(network),
+            Err(_) => top.problem(
+                "mainnets",
+                format!("{text} is no CAIP-2 id"),
+                "write ids such as eip155:8453",
+            ),
+        }
+    }
+    networks
+}
+
+fn log_settings(
+    entry: Option<&entry::Entry>,
+    profile: Profile,
+    problems: &mut Vec<Problem>,
+) -> LogConfig {
+    let mut section = Section::open(entry, "log".to_owned(), "[log]", problems);
+    let words = [("json", LogFormat::Json), ("text", LogFormat::Text)];
+    let default = if profile == Profile::Development { LogFormat::Text } else { LogFormat::Json };
+    let format = section.word("format", &words).unwrap_or(default);
+    let filter = section.text("filter").unwrap_or_else(|| "info".to_owned());
+    LogConfig { format, filter }
+}
+
+fn ledger_file(entry: Option<&entry::Entry>, problems: &mut Vec<Problem>) -> Option<PathBuf> {
+    let mut section = Section::open(entry, "ledger".to_owned(), "[ledger]", problems);
+    let url = section.text("url").unwrap_or_else(|| DEFAULT_LEDGER.to_owned());
+    match url.strip_prefix("sqlite://") {
+        Some(path) if !path.is_empty() && !path.contains('?') => Some(PathBuf::from(path)),
+        _ => {
+            let reason = "this version keeps its ledger in SQLite";
+            section.problem("url", reason, "write sqlite://PATH");
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,184 @@
+//! The chains: endpoints, signers by reference, allowed tokens.
+
+use std::time::Duration;
+
+use faregate_protocol::{Network, assets::TEST_CHAIN_IDS};
+use faregate_telemetry::Redacted;
+
+use super::assets::{Asset, Assets, network};
+use super::entry::Entry;
+use super::problem::Problem;
+use super::reader::Section;
+use super::secret_ref::{SecretRef, SecretRefError};
+
+const WEI_PER_GWEI: u128 = 1_000_000_000;
+const MAX_GWEI: u64 = 1_000_000;
+const DEFAULT_MAX_FEE_GWEI: u64 = 200;
+const DEFAULT_MAX_GAS: u64 = 150_000;
+const GAS_BOUNDS: (u64, u64) = (21_000, 2_000_000);
+const DEFAULT_RPC_TIMEOUT_MS: u64 = 5_000;
+const RPC_TIMEOUT_BOUNDS: (u64, u64) = (100, 60_000);
+
+/// One chain.
+#[derive(Clone, Debug)]
+pub(crate) struct ChainSettings {
+    pub(crate) network: Network,
+    pub(crate) rpc: Vec<Redacted<String>>,
+    pub(crate) signers: Vec<SecretRef>,
+    pub(crate) assets: Vec<Asset>,
+    pub(crate) max_fee_wei: u128,
+    pub(crate) max_gas: u64,
+    pub(crate) rpc_timeout: Duration,
+}
+
+/// Main nets are off until they are named.
+pub(crate) fn check_main_net(
+    section: &mut Section<'_, '_>,
+    network: &Network,
+    mainnets: &[Network],
+) {
+    let test = network.evm_chain_id().is_some_and(is_test_chain);
+    if !test && !mainnets.contains(network) {
+        section.problem(
+            "network",
+            "this network has real money and is not named",
+            format!("add it on purpose: mainnets = [\"{network}\"]"),
+        );
+    }
+}
+
+/// Anvil's and hardhat's usual id is nobody's main net either.
+fn is_test_chain(chain_id: u64) -> bool {
+    const LOCAL: u64 = 31337;
+    chain_id == LOCAL || TEST_CHAIN_IDS.contains(&chain_id)
+}
+
+pub(crate) fn read(
+    entries: Vec<&Entry>,
+    assets: &Assets,
+    mainnets: &[Network],
+    problems: &mut Vec<Problem>,
+) -> Vec<ChainSettings> {
+    let mut chains: Vec<ChainSettings> = Vec::new();
+    for (index, entry) in entries.into_iter().enumerate() {
+        let path = format!("chain[{index}]");
+        let mut section = Section::open(Some(entry), path, "[[chain]]", problems);
+        let Some(chain) = one(&mut section, assets, mainnets) else { continue };
+        if chains.iter().any(|other| other.network == chain.network) {
+            section.problem(
+                "network",
+                "this network is configured twice",
+                "merge the two sections",
+            );
+            continue;
+        }
+        chains.push(chain);
+    }
+    chains
+}
+
+fn one(
+    section: &mut Section<'_, '_>,
+    assets: &Assets,
+    mainnets: &[Network],
+) -> Option<ChainSettings> {
+    let network = section.required_text("network").and_then(|_| network(section));
+    if let Some(network) = &network {
+        check_main_net(section, network, mainnets);
+    }
+    let rpc = endpoints(section);
+    let signers = signers(section);
+    let max_fee_gwei = section.number("max_fee_gwei", DEFAULT_MAX_FEE_GWEI, (1, MAX_GWEI));
+    let max_gas = section.number("max_gas", DEFAULT_MAX_GAS, GAS_BOUNDS);
+    let timeout = section.number("rpc_timeout_ms", DEFAULT_RPC_TIMEOUT_MS, RPC_TIMEOUT_BOUNDS);
+    let network = network?;
+    let assets = allowed(section, &network, assets);
+    Some(ChainSettings {
+        network,
+        rpc,
+        signers,
+        assets,
+        max_fee_wei: u128::from(max_fee_gwei).saturating_mul(WEI_PER_GWEI),
+        max_gas,
+        rpc_timeout: Duration::from_millis(timeout),
+    })
+}
+
+fn endpoints(section: &mut Section<'_, '_>) -> Vec<Redacted<String>> {
+    if section.entry("rpc").is_none() {
+        let fix = "write rpc = [\"http://127.0.0.1:8545\"]; two endpoints are better than one";
+        section.problem("rpc", "this key is required", fix);
+    }
+    let mut endpoints = Vec::new();
+    for text in section.texts("rpc") {
+        // An endpoint's URL often holds its key, so it may be a reference too.
+        let reference = text.starts_with("env:") || text.starts_with("file:");
+        let resolved = match text.parse::<SecretRef>() {
+            Ok(found) if reference => found.resolve(),
+            _ => Ok(Redacted::new(text)),
+        };
+        let endpoint = match resolved {
+            Ok(endpoint) => endpoint,
+            Err(reason) => {
+                section.problem("rpc", reason, "set it, or write the URL");
+                continue;
+            }
+        };
+        let url = url::Url::parse(endpoint.expose()).ok();
+        if url.is_some_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host()) {
+            endpoints.push(endpoint);
+        } else {
+            section.problem("rpc", "this is no http or https URL", "write http://HOST:PORT");
+        }
+    }
+    endpoints
+}
+
+fn signers(section: &mut Section<'_, '_>) -> Vec<SecretRef> {
+    if section.entry("signers").is_none() {
+        let fix = "write signers = [\"env:EVM_PRIVATE_KEY\"]";
+        section.problem("signers", "this key is required", fix);
+    }
+    let mut signers = Vec::new();
+    for text in section.texts("signers") {
+        match text.parse::<SecretRef>() {
+            Ok(reference) => signers.push(reference),
+            Err(error @ SecretRefError::Literal) => {
+                let fix =
+                    "move the key into an environment variable or a file and treat it as leaked";
+                section.problem("signers", error.to_string(), fix);
+            }
+            Err(error @ SecretRefError::Unknown) => {
+                section.problem("signers", error.to_string(), "write env:NAME or file:PATH");
+            }
+        }
+    }
+    signers
+}
+
+fn allowed(section: &mut Section<'_, '_>, network: &Network, assets: &Assets) -> Vec<Asset> {
+    if section.entry("assets").is_none() {
+        let default = assets.default(network);
+        if default.is_none() {
+            let fix = "describe the token in an [[asset]] section";
+            section.problem("assets", "no token of this network is known", fix);
+        }
+        return default.into_iter().collect();
+    }
+    let mut allowed = Vec::new();
+    for text in section.texts("assets") {
+        if let Err(error) = faregate_protocol::address::parse_checked_address(&text) {
+            section.problem("assets", error.to_string(), "copy the whole address again");
+            continue;
+        }
+        match assets.by_address(network, &text) {
+            Some(asset) => allowed.push(asset),
+            None => section.problem(
+                "assets",
+                format!("{text} is no known token of {network}"),
+                "describe it in an [[asset]] section: EIP-712 name and version, decimals",
+            ),
+        }
+    }
+    allowed
+}

@@ -1,0 +1,153 @@
+//! Every configuration key once: path, default, meaning. The reader refuses what is not here, and
+//! the reference in `docs/configuration.md` is checked against it.
+
+/// One key.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Key {
+    /// Section as it is written in TOML, such as `[gate]` or `[[gate.route]]`; empty for the top.
+    pub(crate) section: &'static str,
+    /// Name within the section.
+    pub(crate) name: &'static str,
+    /// Default, or what is required.
+    pub(crate) default: &'static str,
+    /// What it means.
+    pub(crate) help: &'static str,
+}
+
+const fn key(
+    section: &'static str,
+    name: &'static str,
+    default: &'static str,
+    help: &'static str,
+) -> Key {
+    Key { section, name, default, help }
+}
+
+/// The keys, in the order in which the reference shows them.
+pub(crate) const KEYS: &[Key] = &[
+    key(
+        "",
+        "profile",
+        "development",
+        "development, staging or production: they differ only in defaults",
+    ),
+    key(
+        "",
+        "mainnets",
+        "[]",
+        "Networks with real money that may be used; every other main net is refused",
+    ),
+    key("[log]", "format", "json (text in development)", "json or text"),
+    key("[log]", "filter", "info", "Level, or directives such as faregate_engine=debug,info"),
+    key("[ledger]", "url", "sqlite://faregate.db", "Where payments are remembered: sqlite://PATH"),
+    key("[[asset]]", "network", "required", "CAIP-2 id of the network the token lives on"),
+    key("[[asset]]", "address", "required", "Token contract"),
+    key("[[asset]]", "symbol", "required", "Ticker that prices name it by"),
+    key("[[asset]]", "name", "required", "EIP-712 domain name of the token"),
+    key("[[asset]]", "version", "required", "EIP-712 domain version of the token"),
+    key("[[asset]]", "decimals", "required", "Decimals of one token"),
+    key("[[chain]]", "network", "required", "CAIP-2 id, such as eip155:84532"),
+    key(
+        "[[chain]]",
+        "rpc",
+        "required",
+        "JSON-RPC URLs, the preferred one first; env: and file: references are read",
+    ),
+    key(
+        "[[chain]]",
+        "signers",
+        "required",
+        "Keys that pay for gas, by reference: env:NAME or file:PATH",
+    ),
+    key("[[chain]]", "assets", "the network's default asset", "Tokens that are settled"),
+    key("[[chain]]", "max_fee_gwei", "200", "Most that one unit of gas may cost, in gwei"),
+    key("[[chain]]", "max_gas", "150000", "Most gas that one settlement may use"),
+    key("[[chain]]", "rpc_timeout_ms", "5000", "Time for one RPC call, in milliseconds"),
+    key("[facilitator]", "listen", "127.0.0.1:4021", "Address of the facilitator's HTTP door"),
+    key(
+        "[facilitator]",
+        "settle_wait_ms",
+        "30000",
+        "How long a settle call waits for proof, in milliseconds",
+    ),
+    key("[gate]", "listen", "127.0.0.1:4020", "Address of the gate"),
+    key(
+        "[gate]",
+        "origin",
+        "required",
+        "What challenges advertise, such as https://api.example.com",
+    ),
+    key(
+        "[gate]",
+        "upstream",
+        "required",
+        "The application behind the gate, such as http://127.0.0.1:3000",
+    ),
+    key(
+        "[gate]",
+        "unmatched",
+        "required",
+        "deny or free: what happens to a path that no route matches",
+    ),
+    key("[gate]", "facilitator", "local", "local, or the URL of a facilitator"),
+    key("[gate]", "max_request_body_bytes", "1048576", "Largest body of a paid request"),
+    key("[gate]", "max_answer_bytes", "8388608", "Largest answer held back until it is paid"),
+    key(
+        "[[gate.route]]",
+        "name",
+        "required",
+        "Stable name: it is part of what a payment is tied to",
+    ),
+    key(
+        "[[gate.route]]",
+        "match",
+        "required",
+        "METHOD /path; :name is one segment, a last * any rest",
+    ),
+    key("[[gate.route]]", "free", "false", "true: goes through without payment"),
+    key("[[gate.route]]", "price", "required if priced", "\"$0.01\", \"0.01\" or \"1.50 USDT\""),
+    key("[[gate.route]]", "amount", "none", "Price in atomic units, instead of price; needs asset"),
+    key("[[gate.route]]", "asset", "by the price's ticker", "Token contract that is paid with"),
+    key("[[gate.route]]", "network", "the only chain", "CAIP-2 id"),
+    key("[[gate.route]]", "pay_to", "required if priced", "Who is paid"),
+    key(
+        "[[gate.route]]",
+        "accepts",
+        "none",
+        "Further ways to pay: tables of price or amount, asset, network, pay_to",
+    ),
+    key("[[gate.route]]", "settle", "before-response", "When the money moves: before-response"),
+    key("[[gate.route]]", "description", "none", "For people, in the challenge"),
+    key("[[gate.route]]", "mime_type", "none", "Media type of the answer, in the challenge"),
+    key(
+        "[[gate.route]]",
+        "max_timeout_seconds",
+        "300",
+        "How long a buyer's authorization may live",
+    ),
+    key(
+        "[[gate.route]]",
+        "upstream_timeout_ms",
+        "30000",
+        "Time the application has for its answer, in milliseconds",
+    ),
+    key("[ops]", "listen", "127.0.0.1:4022", "Address of metrics and health"),
+    key(
+        "[lease]",
+        "ttl_ms",
+        "5000",
+        "How long a claim stays held after its holder is gone, in milliseconds",
+    ),
+];
+
+/// Names of the keys of a section.
+pub(crate) fn of_section(section: &str) -> impl Iterator<Item = &'static str> {
+    let section = section.to_owned();
+    KEYS.iter().filter(move |key| key.section == section).map(|key| key.name)
+}
+
+/// Names that may stand at the top: keys without a section, and the sections themselves.
+pub(crate) fn of_top() -> impl Iterator<Item = &'static str> {
+    let sections = KEYS.iter().map(|key| key.section.trim_matches(['[', ']']));
+    of_section("").chain(sections.filter(|name| !name.is_empty() && !name.contains('.')))
+}

@@ -1,0 +1,183 @@
+//! Configurations, good and bad.
+
+use super::*;
+
+const GOOD: &str = r#"
+[ledger]
+url = "sqlite://test.db"
+
+[[chain]]
+network = "eip155:84532"
+rpc = ["http://127.0.0.1:8545"]
+signers = ["env:EVM_PRIVATE_KEY"]
+
+[gate]
+origin = "https://api.example.com"
+upstream = "http://127.0.0.1:3000"
+unmatched = "deny"
+
+[[gate.route]]
+name = "weather"
+match = "GET /weather"
+price = "$0.01"
+pay_to = "0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC"
+"#;
+
+fn problems(text: &str) -> Vec<Problem> {
+    read(text, []).expect_err("this configuration is wrong")
+}
+
+fn keys_of(list: &[Problem]) -> Vec<&str> {
+    list.iter().map(|problem| problem.key.as_str()).collect()
+}
+
+#[test]
+fn a_short_file_is_complete() {
+    let settings = read(GOOD, []).unwrap();
+    let gate = settings.gate.unwrap();
+    let options = gate.routes[0].options();
+    assert_eq!(options[0].amount, 10_000.into());
+    assert_eq!(options[0].asset, "0x036CbD53842c5426634e7929541eC2318f3dCF7e");
+    assert_eq!(options[0].extra_text("name"), Some("USDC"));
+    assert_eq!(gate.listen.port(), GATE_PORT);
+    assert_eq!(settings.chains[0].assets[0].decimals, 6);
+    assert_eq!(settings.ledger, PathBuf::from("test.db"));
+}
+
+#[test]
+fn everything_that_is_wrong_is_said_at_once() {
+    let text = r#"
+profil = "production"
+[[chain]]
+network = "eip155:8453"
+rpc = ["ftp://x"]
+signers = ["0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"]
+[gate]
+orgin = "https://api.example.com"
+upstream = "http://127.0.0.1:3000"
+unmatched = "maybe"
+[[gate.route]]
+name = "a"
+match = "GET /a"
+price = "free"
+pay_to = "0x742d35Cc6634C0532925a3b844Bc9e7595f0bEb"
+[[gate.route]]
+name = "a"
+match = "GET /a"
+price = "$0.0000001"
+pay_to = "0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC"
+"#;
+    let found = problems(text);
+    let keys = keys_of(&found);
+    for key in [
+        "profil",
+        "chain[0].network",
+        "chain[0].rpc",
+        "chain[0].signers",
+        "gate.orgin",
+        "gate.origin",
+        "gate.unmatched",
+        "gate.route[0].pay_to",
+        "gate.route[0].price",
+        "gate.route[1].name",
+        "gate.route[1].match",
+        "gate.route[1].price",
+    ] {
+        assert!(keys.contains(&key), "{key} is not in {keys:?}");
+    }
+    let report = Problems { file: "faregate.toml".into(), list: found }.to_string();
+    assert!(report.contains("faregate.toml:2: profil"), "{report}");
+    assert!(report.contains("did you mean profile?"), "{report}");
+    assert!(report.contains("did you mean origin?"), "{report}");
+    assert!(report.contains("39 of 40"), "{report}");
+    assert!(report.contains("mainnets = [\"eip155:8453\"]"), "{report}");
+    assert!(!report.contains("ac0974bec3"), "a key must not be shown: {report}");
+}
+
+#[test]
+fn main_nets_are_off_until_they_are_named() {
+    let main = GOOD.replace("84532", "8453");
+    assert_eq!(keys_of(&problems(&main)), ["chain[0].network"]);
+    let named = format!("mainnets = [\"eip155:8453\"]\n{main}");
+    assert!(read(&named, []).is_ok());
+}
+
+#[test]
+fn prices_come_in_three_forms_and_several_ways_to_pay() {
+    let text = GOOD.replace("price = \"$0.01\"", "amount = \"7\"");
+    let options = read(&text, []).unwrap().gate.unwrap().routes[0].options().to_vec();
+    assert_eq!(options[0].amount, 7.into());
+    let celo = GOOD
+        .replace("eip155:84532", "eip155:42220")
+        .replace("price = \"$0.01\"", "price = \"1.50 usdt\"")
+        .replace("[ledger]", "mainnets = ['eip155:42220']\n[ledger]");
+    let options = read(&celo, []).unwrap().gate.unwrap().routes[0].options().to_vec();
+    assert_eq!(options[0].extra_text("name"), Some("Tether USD"));
+    assert_eq!(options[0].amount, 1_500_000.into());
+    let two = format!(
+        "{celo}accepts = [{{ price = '2', pay_to = '0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC' }}]\n"
+    );
+    assert_eq!(read(&two, []).unwrap().gate.unwrap().routes[0].options().len(), 2);
+    let unknown = celo.replace("usdt", "DAI");
+    assert!(problems(&unknown)[0].fix.contains("USDC, USDT, USAT"));
+}
+
+#[test]
+fn tokens_can_be_added() {
+    let own = format!(
+        "{}\n[[asset]]\nnetwork = 'eip155:31337'\naddress = '0x5FbDB2315678afecb367f032d93F642f64180aa3'\n\
+         symbol = 'OWN'\nname = 'Own'\nversion = '1'\ndecimals = 2\n",
+        GOOD.replace("eip155:84532", "eip155:31337")
+    );
+    let options = read(&own, []).unwrap().gate.unwrap().routes[0].options().to_vec();
+    assert_eq!((options[0].amount, options[0].extra_text("name")), (1.into(), Some("Own")));
+    assert_eq!(
+        keys_of(&problems(&GOOD.replace("eip155:84532", "eip155:31337"))),
+        ["chain[0].assets", "gate.route[0].price"]
+    );
+}
+
+#[test]
+fn what_is_not_built_is_refused_and_not_ignored() {
+    for (bad, key) in [
+        (GOOD.replace("sqlite://test.db", "postgres://x"), "ledger.url"),
+        (format!("{GOOD}settle = 'deferred'\n"), "gate.route[0].settle"),
+        (format!("{GOOD}[facilitator]\nlisten = '0.0.0.0:1'\n"), "facilitator.listen"),
+        (GOOD.replace("eip155:84532", "solana:mainnet"), "chain[0].network"),
+    ] {
+        assert!(keys_of(&problems(&bad)).contains(&key), "{key}");
+    }
+}
+
+#[test]
+fn wrong_types_are_said_with_the_right_one() {
+    for (bad, key) in [
+        (GOOD.replace("\"deny\"", "true"), "gate.unmatched"),
+        (format!("{GOOD}max_timeout_seconds = 'x'\n"), "gate.route[0].max_timeout_seconds"),
+        (format!("{GOOD}max_timeout_seconds = -1\n"), "gate.route[0].max_timeout_seconds"),
+        (format!("{GOOD}[ops]\nlisten = 4022\n"), "ops.listen"),
+        (format!("{GOOD}[lease]\nttl_ms = 1.5\n"), "lease.ttl_ms"),
+        (format!("chain = 1\n{}", GOOD.replace("[[chain]]", "[x]")), "chain"),
+        (format!("log = 'json'\n{GOOD}"), "log"),
+    ] {
+        let found = problems(&bad);
+        assert!(keys_of(&found).contains(&key), "{key} is not in {found:?}");
+    }
+}
+
+#[test]
+fn the_environment_can_say_everything() {
+    let environment = [
+        ("FAREGATE__GATE__LISTEN", "127.0.0.1:9000"),
+        ("FAREGATE__LEASE__TTL_MS", "700"),
+        ("EVM_RPC_URL", "http://one:1,http://two:2"),
+        ("FAREGATE__GATE__ROUTE__0__PRICE", "$0.02"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let settings = read(GOOD, environment).unwrap();
+    assert_eq!(settings.lease_ms, 700);
+    assert_eq!(settings.chains[0].rpc.len(), 2);
+    let gate = settings.gate.unwrap();
+    assert_eq!(gate.listen.port(), 9000);
+    assert_eq!(gate.routes[0].options()[0].amount, 20_000.into());
+}

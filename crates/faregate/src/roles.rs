@@ -1,0 +1,341 @@
+//! Wiring: from settings to running roles, and back to nothing.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow, bail};
+use axum::Router;
+use faregate_chain::Chain;
+use faregate_engine::clock::{Clock, SystemClock};
+use faregate_engine::{Engine, Limits, Running as EngineRunning};
+use faregate_evm::{AssetProfile, EvmChain, EvmConfig, TransactionSigner, Wallet};
+use faregate_facilitator::{FacilitatorState, ServeLimits};
+use faregate_gate::{
+    Gate, GateConfig, GateLayer, GateLimits, ProxyConfig, RemoteConfig, RemoteFacilitator,
+    ReverseProxy, ServeConfig,
+};
+use faregate_ledger::{ClaimStore, SettlementStore, SqliteLedger};
+use faregate_protocol::{Facilitator, address};
+use faregate_telemetry::{Checks, Metrics, ops};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tower::Layer as _;
+
+use crate::config::{Asset, ChainSettings, FacilitatorChoice, GateSettings, Settings};
+use crate::server;
+
+/// Which roles this process plays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Roles {
+    Gate,
+    Facilitator,
+    Both,
+}
+
+impl Roles {
+    fn gate(self) -> bool {
+        self != Self::Facilitator
+    }
+
+    fn facilitator(self) -> bool {
+        self != Self::Gate
+    }
+}
+
+/// The ports of the roles, taken before anything else is started.
+pub(crate) struct Ports {
+    pub(crate) gate: Option<TcpListener>,
+    pub(crate) facilitator: Option<TcpListener>,
+    pub(crate) ops: TcpListener,
+}
+
+/// Roles that run.
+pub(crate) struct Running {
+    stop: watch::Sender<bool>,
+    servers: JoinSet<()>,
+    engine: Option<EngineRunning>,
+    ledger: SqliteLedger,
+    addresses: Vec<(&'static str, SocketAddr)>,
+}
+
+impl Running {
+    /// Says on stderr what listens where.
+    pub(crate) fn announce(&self) {
+        for (role, address) in &self.addresses {
+            tracing::info!(role, %address, "listening");
+        }
+    }
+
+    /// Ends everything; open requests have `drain` to finish. What was begun is in the ledger.
+    pub(crate) async fn stop(mut self, drain: Duration) {
+        let _ = self.stop.send(true);
+        let servers = async { while self.servers.join_next().await.is_some() {} };
+        if tokio::time::timeout(drain, servers).await.is_err() {
+            tracing::warn!("requests were still open at the end of the drain");
+        }
+        if let Some(engine) = self.engine
+            && tokio::time::timeout(drain, engine.stop()).await.is_err()
+        {
+            tracing::warn!("a settlement step was still under way; it goes on at the next start");
+        }
+        self.ledger.close().await;
+    }
+}
+
+/// Starts the roles of a configuration file.
+pub(crate) async fn start(settings: Settings, wanted: Roles) -> anyhow::Result<Running> {
+    let gate = settings.gate.as_ref();
+    if wanted.gate() && gate.is_none() {
+        bail!("the configuration has no [gate] section");
+    }
+    let local = gate.is_some_and(|gate| gate.facilitator == FacilitatorChoice::Local);
+    if wanted == Roles::Gate && local {
+        bail!("gate.facilitator is local: run `faregate serve`, or name the facilitator's URL");
+    }
+    if wanted.facilitator() && settings.chains.is_empty() {
+        bail!("a facilitator needs a [[chain]] section");
+    }
+    let ports = Ports {
+        gate: match gate.filter(|_| wanted.gate()) {
+            Some(gate) => Some(server::bind("gate", gate.listen, "gate.listen").await?),
+            None => None,
+        },
+        facilitator: if wanted.facilitator() {
+            let listen = settings.facilitator.listen;
+            Some(server::bind("facilitator", listen, "facilitator.listen").await?)
+        } else {
+            None
+        },
+        ops: server::bind("ops listener", settings.ops, "ops.listen").await?,
+    };
+    start_on(settings, ports, server::DRAIN).await
+}
+
+/// Starts the roles that have a port.
+pub(crate) async fn start_on(
+    settings: Settings,
+    ports: Ports,
+    drain: Duration,
+) -> anyhow::Result<Running> {
+    let ledger = open_ledger(&settings.ledger).await?;
+    let networks = settings.chains.iter().map(|chain| chain.network.to_string());
+    let routes = settings.gate.iter().flat_map(|gate| &gate.routes);
+    let priced = routes.flat_map(|r| r.options().iter().map(|o| o.network.to_string()));
+    let metrics = Metrics::new(networks.chain(priced));
+    let (stop, stopped) = watch::channel(false);
+    let mut running = Running {
+        stop,
+        servers: JoinSet::new(),
+        engine: None,
+        ledger: ledger.clone(),
+        addresses: Vec::new(),
+    };
+    let local = settings.gate.as_ref().is_none_or(|g| g.facilitator == FacilitatorChoice::Local);
+    let engine = if ports.facilitator.is_some() || (ports.gate.is_some() && local) {
+        let (engine, workers) = start_engine(&settings, &ledger, &metrics).await?;
+        running.engine = Some(workers);
+        Some(engine)
+    } else {
+        None
+    };
+    let checks = Arc::new(readiness(&ledger, engine.as_ref()));
+    if let (Some(listener), Some(engine)) = (ports.facilitator, engine.as_ref()) {
+        let router = faregate_facilitator::router(FacilitatorState {
+            facilitator: Arc::new(engine.clone()),
+            metrics: metrics.clone(),
+            readiness: checks.clone(),
+            limits: faregate_facilitator::Limits::default(),
+        });
+        running.serve_router("facilitator", listener, router, drain, stopped.clone())?;
+    }
+    if let (Some(listener), Some(gate)) = (ports.gate, settings.gate.as_ref()) {
+        let facilitator = facilitator_of(gate, engine.as_ref())?;
+        let lease_ms = settings.lease_ms;
+        let (gate, proxy) = build_gate(gate, lease_ms, &ledger, facilitator, &metrics)?;
+        running.serve_gate(listener, gate, proxy, drain, stopped.clone())?;
+    }
+    let router = ops::router(metrics, checks);
+    running.serve_router("ops", ports.ops, router, drain, stopped)?;
+    Ok(running)
+}
+
+impl Running {
+    /// Serves an axum router until the process stops.
+    pub(crate) fn serve_router(
+        &mut self,
+        role: &'static str,
+        listener: TcpListener,
+        router: Router,
+        drain: Duration,
+        stopped: watch::Receiver<bool>,
+    ) -> anyhow::Result<()> {
+        self.addresses.push((role, listener.local_addr()?));
+        let limits = ServeLimits { drain, ..ServeLimits::default() };
+        self.servers.spawn(async move {
+            let ended = faregate_facilitator::serve(listener, router, limits, told(stopped)).await;
+            if let Err(error) = ended {
+                tracing::error!(role, %error, "the server ended");
+            }
+        });
+        Ok(())
+    }
+
+    fn serve_gate(
+        &mut self,
+        listener: TcpListener,
+        gate: Arc<Gate>,
+        proxy: ReverseProxy,
+        drain: Duration,
+        stopped: watch::Receiver<bool>,
+    ) -> anyhow::Result<()> {
+        self.addresses.push(("gate", listener.local_addr()?));
+        let service = GateLayer::new(Arc::clone(&gate)).layer(proxy);
+        let config = ServeConfig { drain, ..ServeConfig::default() };
+        let sweeper = gate.spawn_sweeper(told(stopped.clone()));
+        self.servers.spawn(async move {
+            faregate_gate::serve(listener, service, config, told(stopped)).await;
+            // Payments whose client is gone are finished before the ledger closes.
+            gate.wait_idle(drain).await;
+            let _ = sweeper.await;
+        });
+        Ok(())
+    }
+
+    /// A receiver that tells when the process stops.
+    pub(crate) fn stopped(&self) -> watch::Receiver<bool> {
+        self.stop.subscribe()
+    }
+}
+
+async fn told(mut stopped: watch::Receiver<bool>) {
+    let _ = stopped.wait_for(|stop| *stop).await;
+}
+
+async fn open_ledger(path: &Path) -> anyhow::Result<SqliteLedger> {
+    SqliteLedger::open(path).await.with_context(|| format!("ledger {}", path.display()))
+}
+
+async fn start_engine(
+    settings: &Settings,
+    ledger: &SqliteLedger,
+    metrics: &Metrics,
+) -> anyhow::Result<(Engine, EngineRunning)> {
+    let mut chains: Vec<Arc<dyn Chain>> = Vec::with_capacity(settings.chains.len());
+    for chain in &settings.chains {
+        chains.push(Arc::new(connect(chain).await?));
+    }
+    let store: Arc<dyn SettlementStore> = Arc::new(ledger.clone());
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let limits = Limits { settle_wait: settings.facilitator.settle_wait, ..Limits::default() };
+    Ok(Engine::start(chains, &store, &clock, metrics, limits))
+}
+
+async fn connect(chain: &ChainSettings) -> anyhow::Result<EvmChain> {
+    let config = evm_config(chain)?;
+    EvmChain::connect(config).await.with_context(|| format!("chain {}", chain.network))
+}
+
+fn evm_config(chain: &ChainSettings) -> anyhow::Result<EvmConfig> {
+    let mut signers: Vec<Arc<dyn TransactionSigner>> = Vec::with_capacity(chain.signers.len());
+    for reference in &chain.signers {
+        let secret = reference.resolve().map_err(|reason| anyhow!("chain.signers: {reason}"))?;
+        let wallet = Wallet::from_hex(secret.expose())
+            .with_context(|| format!("chain.signers: {reference} holds no private key"))?;
+        signers.push(Arc::new(wallet));
+    }
+    let urls = chain.rpc.iter().map(|url| url.expose().clone()).collect();
+    let mut config = EvmConfig::new(chain.network.clone(), urls, signers);
+    config.assets =
+        chain.assets.iter().map(|asset| profile(asset, chain.max_gas)).collect::<Result<_, _>>()?;
+    config.call_timeout = chain.rpc_timeout;
+    config.max_fee_per_gas_wei = chain.max_fee_wei;
+    Ok(config)
+}
+
+fn profile(asset: &Asset, gas_limit: u64) -> anyhow::Result<AssetProfile> {
+    Ok(AssetProfile {
+        address: address::parse_address(&asset.address)?,
+        name: asset.name.clone(),
+        version: asset.version.clone(),
+        decimals: asset.decimals,
+        gas_limit,
+    })
+}
+
+fn facilitator_of(
+    gate: &GateSettings,
+    engine: Option<&Engine>,
+) -> anyhow::Result<Arc<dyn Facilitator>> {
+    match (&gate.facilitator, engine) {
+        (FacilitatorChoice::Local, Some(engine)) => Ok(Arc::new(engine.clone())),
+        (FacilitatorChoice::Local, None) => bail!("a local facilitator needs a chain"),
+        (FacilitatorChoice::Remote(url), _) => {
+            Ok(Arc::new(RemoteFacilitator::new(RemoteConfig::new(url.clone()))?))
+        }
+    }
+}
+
+fn build_gate(
+    settings: &GateSettings,
+    lease_ms: u64,
+    ledger: &SqliteLedger,
+    facilitator: Arc<dyn Facilitator>,
+    metrics: &Metrics,
+) -> anyhow::Result<(Arc<Gate>, ReverseProxy)> {
+    let mut config =
+        GateConfig::new(settings.origin.clone(), settings.routes.clone(), settings.unmatched);
+    config.lease_ms = lease_ms;
+    config.facilitator_remembers = settings.facilitator == FacilitatorChoice::Local;
+    config.limits = GateLimits {
+        max_request_body_bytes: settings.max_request_body_bytes,
+        max_answer_bytes: settings.max_answer_bytes,
+        ..GateLimits::default()
+    };
+    let store: Arc<dyn ClaimStore> = Arc::new(ledger.clone());
+    let gate = Gate::new(config, store, facilitator, metrics.clone()).context("gate")?;
+    let proxy = ProxyConfig::new(gate.origin().clone());
+    let proxy = ReverseProxy::new(&settings.upstream, proxy).context("gate.upstream")?;
+    Ok((Arc::new(gate), proxy))
+}
+
+fn readiness(ledger: &SqliteLedger, engine: Option<&Engine>) -> Checks {
+    let ledger = ledger.clone();
+    let checks = Checks::new().with("ledger", move || {
+        let ledger = ledger.clone();
+        async move { ledger.ping().await.is_ok() }
+    });
+    let Some(engine) = engine.cloned() else { return checks };
+    checks.with("chain", move || {
+        let engine = engine.clone();
+        async move { engine.ready().await.is_ok() }
+    })
+}
+
+/// What only the outside can tell: secrets that do not resolve, chains that do not answer or are
+/// others, tokens that are not what they are said to be.
+pub(crate) async fn probe(settings: &Settings) -> anyhow::Result<Vec<String>> {
+    let mut found = Vec::new();
+    for (index, chain) in settings.chains.iter().enumerate() {
+        let connected = match evm_config(chain) {
+            Ok(config) => EvmChain::connect(config).await.map_err(anyhow::Error::from),
+            Err(error) => Err(error),
+        };
+        let ready = match connected {
+            Ok(connected) => connected.ready().await.map_err(anyhow::Error::from),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = ready {
+            found.push(format!("chain[{index}] ({}): {error:#}", chain.network));
+        }
+    }
+    if let Some(GateSettings { facilitator: FacilitatorChoice::Remote(url), .. }) = &settings.gate {
+        let remote = RemoteFacilitator::new(RemoteConfig::new(url.clone()))?;
+        if let Err(error) = remote.supported().await {
+            found.push(format!("gate.facilitator: {error}"));
+        }
+    }
+    Ok(found)
+}
