@@ -148,9 +148,11 @@ mod tests {
         assert_eq!(config.profiles().unwrap()[0].name, "USDC");
     }
 
+    type Break = fn(&mut EvmConfig);
+
     #[test]
     fn what_cannot_be_right_is_refused() {
-        let breaks: [(&str, fn(&mut EvmConfig)); 10] = [
+        let breaks: [(&str, Break); 10] = [
             ("no endpoint", |c| c.rpc_urls.clear()),
             ("no URL", |c| c.rpc_urls = vec!["127.0.0.1:8545".into()]),
             ("no http", |c| c.rpc_urls = vec!["ws://127.0.0.1:8545".into()]),

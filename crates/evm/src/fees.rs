@@ -26,7 +26,7 @@ pub(crate) struct Fees {
     network: Network,
     ceiling_wei: u128,
     min_tip_wei: u128,
-    cached: Mutex<Option<(Instant, Fee)>>,
+    cached: Mutex<Option<(Instant, Result<Fee, ChainError>)>>,
 }
 
 impl Fees {
@@ -40,11 +40,17 @@ impl Fees {
     /// # Errors
     /// [`ChainError::FeeCeiling`] above the ceiling; another [`ChainError`] without an answer.
     pub(crate) async fn now(&self, rpc: &Rpc) -> Result<Fee, ChainError> {
-        // Held over the question, so that many waiters ask once.
+        // Held over the question, so that many waiters ask once and fail together.
         let mut cached = self.cached.lock().await;
-        if let Some((_, fee)) = cached.filter(|(at, _)| at.elapsed() < FEE_CACHED_FOR) {
-            return Ok(fee);
+        if let Some((_, fee)) = cached.as_ref().filter(|(at, _)| at.elapsed() < FEE_CACHED_FOR) {
+            return fee.clone();
         }
+        let fee = self.ask(rpc).await;
+        *cached = Some((Instant::now(), fee.clone()));
+        fee
+    }
+
+    async fn ask(&self, rpc: &Rpc) -> Result<Fee, ChainError> {
         let [history] =
             rpc.batch_of([Call::fee_history(FEE_HISTORY_BLOCKS, FEE_HISTORY_PERCENTILE)]).await?;
         let history = rpc.value(history, call::FEE_HISTORY)?;
@@ -53,7 +59,6 @@ impl Fees {
         if fee.max_wei > self.ceiling_wei {
             return Err(ChainError::FeeCeiling { network: self.network.to_string() });
         }
-        *cached = Some((Instant::now(), fee));
         Ok(fee)
     }
 }

@@ -128,7 +128,7 @@ async fn read_state(
     let overload =
         overload.ok_or(ChainError::Unsupported { detail: "a payment without a signature" })?;
 
-    let mut calls = vec![Call::block(Block::Latest), Call::code(payer)];
+    let mut calls = vec![Call::block_number(), Call::code(payer)];
     if !asset_seen {
         calls.push(Call::code(token));
     }
@@ -141,9 +141,8 @@ async fn read_state(
 
     let mut answers = rpc.batch(&calls).await?.into_iter();
     let mut next = || answers.next().ok_or_else(|| rpc.nonsense("batch"));
-    let head = rpc.value(next()?, call::GET_BLOCK)?;
-    let head = head.get("number").and_then(decode::u64);
-    let head = head.ok_or_else(|| rpc.nonsense(call::GET_BLOCK))?;
+    let head = decode::u64(&rpc.value(next()?, call::BLOCK_NUMBER)?);
+    let head = head.ok_or_else(|| rpc.nonsense(call::BLOCK_NUMBER))?;
     let payer_has_code = has_code(chain, next()?)?;
     chain.contract_payers.note(payer, payer_has_code);
     let asset_has_code = if asset_seen { true } else { has_code(chain, next()?)? };

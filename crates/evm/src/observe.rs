@@ -11,10 +11,11 @@ use alloy_primitives::B256;
 use faregate_chain::observation::Reverted;
 use faregate_chain::{ChainError, DeathCause, DeathProof, Evidence, Observation, Outcome, Watch};
 
+use faregate_protocol::{PaymentKey, address};
+
 use self::chain_view::{Header, View};
 use self::receipt::Receipt;
 use crate::adapter::EvmChain;
-use crate::claim::Claim;
 use crate::limits::MAX_WATCHED;
 use crate::mechanisms::eip3009::evidence::{self, Movement};
 use crate::rpc::Rpc;
@@ -88,9 +89,18 @@ struct Subject {
 impl Subject {
     fn read(chain: &EvmChain, watch: &Watch<'_>) -> Result<Self, ChainError> {
         let unsupported = |detail| ChainError::Unsupported { detail };
-        let claim = Claim::read(chain, watch.request)
-            .map_err(|_| unsupported("watching what is no payment here"))?;
-        let signed = &claim.payment.authorization;
+        let required = &watch.request.payment_requirements;
+        if required.network != chain.network {
+            return Err(unsupported("watching a payment of another chain"));
+        }
+        // Not held against the list: an asset may have left it since the payment was taken up.
+        let asset = address::parse_address(&required.asset);
+        let pay_to = address::parse_address(&required.pay_to);
+        let payment = PaymentKey::of(&watch.request.payment_payload, required);
+        let (Ok(asset), Ok(to), Ok((_, payment))) = (asset, pay_to, payment) else {
+            return Err(unsupported("watching what is no payment"));
+        };
+        let signed = payment.authorization;
         let hash = |text: &String| {
             let hash = text.parse::<B256>();
             hash.map_err(|_| unsupported("watching what is no transaction hash"))
@@ -98,14 +108,14 @@ impl Subject {
         let newest = watch.transactions.iter().rev().take(MAX_WATCHED);
         Ok(Self {
             movement: Movement {
-                asset: claim.asset.profile.address,
+                asset,
                 from: signed.from,
                 // What the seller asked for, not what the buyer wrote.
-                to: claim.pay_to,
-                value: watch.request.payment_requirements.amount.0,
+                to,
+                value: required.amount.0,
                 nonce: signed.nonce,
             },
-            valid_before: claim.authorization().valid_before,
+            valid_before: signed.valid_before.try_into().unwrap_or(u64::MAX),
             head_at_claim: watch.head_at_claim,
             transactions: newest.map(hash).collect::<Result<_, _>>()?,
         })
@@ -188,7 +198,8 @@ async fn by_logs(rpc: &Rpc, subject: &Subject, view: &View) -> Result<Option<Out
             }
             // The log and its receipt must be one story before it kills anything.
             let same_block = receipt.block_hash == found.block_hash && receipt.succeeded;
-            if !same_block || !receipt.logs.contains(&found.log) {
+            let charged = evidence::reached_payee(&receipt.logs, &subject.movement);
+            if !same_block || charged || !receipt.logs.contains(&found.log) {
                 continue;
             }
         }

@@ -135,7 +135,9 @@ mod tests {
         assert_eq!(*read.tx(), transaction());
     }
 
-    struct Odd(Wallet, fn(&Wallet, B256) -> Result<[u8; 65], SignerError>);
+    type Sign = fn(&Wallet, B256) -> Result<[u8; 65], SignerError>;
+
+    struct Odd(Wallet, Sign);
 
     #[async_trait]
     impl TransactionSigner for Odd {
@@ -149,7 +151,7 @@ mod tests {
 
     #[tokio::test]
     async fn e37_odd_signatures_never_become_transactions() {
-        let odd: [fn(&Wallet, B256) -> Result<[u8; 65], SignerError>; 5] = [
+        let odd: [Sign; 5] = [
             |_, _| Err(SignerError::Unavailable),
             |_, _| Ok([0; 65]),
             |wallet, digest| Ok(wallet.sign_digest(keccak256(digest))),

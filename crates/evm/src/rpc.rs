@@ -165,6 +165,9 @@ impl Rpc {
         let answers = self.ask(endpoint, calls).await?;
         match answers.into_iter().next() {
             None | Some(Err(Fault::Missing)) => Err(self.nonsense(call::SEND_RAW)),
+            Some(Err(Fault::Failed { code, message })) if wire::is_rate_limit(code, &message) => {
+                Err(self.refused(http::TOO_MANY_REQUESTS))
+            }
             Some(answer) => Ok(answer),
         }
     }

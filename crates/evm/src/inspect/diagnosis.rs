@@ -3,9 +3,9 @@
 use alloy_primitives::Bytes;
 use alloy_sol_types::SolCall;
 use faregate_chain::ChainError;
-use faregate_protocol::Reason;
+use faregate_protocol::{Amount, Reason};
 
-use crate::assets::text;
+use crate::assets::{AssetProfile, text};
 use crate::claim::Claim;
 use crate::contracts::{MULTICALL3, Multicall3, Token, flag, word};
 use crate::limits::{DIAGNOSIS_GAS, TOKEN_CALL_GAS};
@@ -30,7 +30,8 @@ pub(super) async fn explain(rpc: &Rpc, claim: &Claim<'_>) -> Result<Reason, Chai
         Some(views) => views,
         None => one_by_one(rpc, claim, &questions).await?,
     };
-    Ok(blame(claim, &views))
+    let value = claim.payment.authorization.value;
+    Ok(blame(&claim.asset.profile, value, &views))
 }
 
 fn questions(claim: &Claim<'_>) -> [Bytes; 4] {
@@ -89,8 +90,7 @@ async fn one_by_one(
     })
 }
 
-fn blame(claim: &Claim<'_>, views: &Views) -> Reason {
-    let profile = &claim.asset.profile;
+fn blame(profile: &AssetProfile, value: Amount, views: &Views) -> Reason {
     let used = views.state.as_ref().ok().and_then(|data| flag(data));
     let differs = |view: &View, want: &str| text(view).is_some_and(|found| found != want);
     let balance = views.balance.as_ref().ok().and_then(|data| word(data));
@@ -99,9 +99,61 @@ fn blame(claim: &Claim<'_>, views: &Views) -> Reason {
         Some(true) => Reason::EvmNonceAlreadyUsed,
         _ if differs(&views.name, &profile.name) => Reason::EvmTokenNameMismatch,
         _ if differs(&views.version, &profile.version) => Reason::EvmTokenVersionMismatch,
-        _ if balance.is_some_and(|b| b < claim.payment.authorization.value.0) => {
-            Reason::EvmInsufficientBalance
-        }
+        _ if balance.is_some_and(|b| b < value.0) => Reason::EvmInsufficientBalance,
         _ => Reason::EvmSimulationFailed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloy_primitives::{Address, U256};
+    use alloy_sol_types::SolValue;
+
+    fn good() -> Views {
+        Views {
+            state: Ok(false.abi_encode().into()),
+            name: Ok("USDC".to_owned().abi_encode().into()),
+            version: Ok("2".to_owned().abi_encode().into()),
+            balance: Ok(U256::from(10).abi_encode().into()),
+        }
+    }
+
+    type Break = fn(&mut Views);
+
+    #[test]
+    fn blame_falls_in_the_order_of_the_official_facilitator() {
+        let profile = AssetProfile {
+            address: Address::ZERO,
+            name: "USDC".into(),
+            version: "2".into(),
+            decimals: 6,
+            gas_limit: 150_000,
+        };
+        let judge = |views: &Views| blame(&profile, Amount::from(10), views);
+        assert_eq!(judge(&good()), Reason::EvmSimulationFailed);
+        let faults: [(Reason, Break); 5] = [
+            (Reason::EvmEip3009NotSupported, |v| v.state = Ok(Bytes::new())),
+            (Reason::EvmNonceAlreadyUsed, |v| v.state = Ok(true.abi_encode().into())),
+            (Reason::EvmTokenNameMismatch, |v| v.name = Ok("X".to_owned().abi_encode().into())),
+            (Reason::EvmTokenVersionMismatch, |v| {
+                v.version = Ok("1".to_owned().abi_encode().into());
+            }),
+            (Reason::EvmInsufficientBalance, |v| {
+                v.balance = Ok(U256::from(9).abi_encode().into());
+            }),
+        ];
+        for (first, (reason, break_first)) in faults.iter().enumerate() {
+            for (_, break_second) in &faults[first..] {
+                let mut views = good();
+                break_second(&mut views);
+                break_first(&mut views);
+                assert_eq!(judge(&views), *reason);
+            }
+        }
+        // A token without a version is not blamed for it.
+        let mut silent = good();
+        silent.version = Err(Revert { data: Bytes::new(), message: String::new() });
+        assert_eq!(judge(&silent), Reason::EvmSimulationFailed);
     }
 }

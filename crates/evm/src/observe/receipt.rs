@@ -117,9 +117,11 @@ mod tests {
         assert_eq!(read.logs.iter().map(|log| log.index).collect::<Vec<_>>(), [3, 4]);
     }
 
+    type Lie = fn(&mut Value);
+
     #[test]
     fn e29_odd_receipts_are_no_receipts() {
-        let odd: Vec<(&str, fn(&mut Value))> = vec![
+        let odd: [(&str, Lie); 18] = [
             ("another hash", |r| r["transactionHash"] = json!(B256::ZERO)),
             ("no hash", |r| r["transactionHash"] = json!(null)),
             ("no status", |r| r["status"] = json!(null)),

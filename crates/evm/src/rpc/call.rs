@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 pub(crate) const ETH_CALL: &str = "eth_call";
 /// Code of an account.
 pub(crate) const GET_CODE: &str = "eth_getCode";
+/// Number of the newest block.
+pub(crate) const BLOCK_NUMBER: &str = "eth_blockNumber";
 /// A block's header.
 pub(crate) const GET_BLOCK: &str = "eth_getBlockByNumber";
 /// Sends signed bytes.
@@ -84,6 +86,11 @@ impl Call {
     /// Code of an account at the newest block.
     pub(crate) fn code(account: Address) -> Self {
         Self::new(GET_CODE, json!([account, Block::Latest.param()]))
+    }
+
+    /// Number of the newest block.
+    pub(crate) fn block_number() -> Self {
+        Self::new(BLOCK_NUMBER, json!([]))
     }
 
     /// Header of a block.

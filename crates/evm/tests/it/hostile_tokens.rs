@@ -39,11 +39,13 @@ async fn e3_e6_e7_nothing_that_did_not_arrive_is_proven() {
         let world = world(contract).await;
         let request = draft().request();
         world.reason(&request).await;
-        let mut slot = world.slot();
-        slot.nonce = 0;
         let sent = [world.settle(&request).await];
         let seen = world.observe(&request, &sent, 0).await;
         assert!(!matches!(seen.outcome, Outcome::Paid(_)), "{contract:?}: {seen:?}");
+        // Nor that it can never arrive: the fee token took the payer's money.
+        world.devnet.mine(5);
+        let seen = world.observe(&request, &sent, 0).await;
+        assert!(matches!(seen.outcome, Outcome::Unknown { .. }), "{contract:?}: {seen:?}");
     }
 }
 

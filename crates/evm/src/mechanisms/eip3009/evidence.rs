@@ -48,6 +48,15 @@ pub(crate) fn paying_log(logs: &[Log], movement: &Movement) -> Option<u64> {
     is_transfer(transfer, movement).then_some(used.index)
 }
 
+/// Whether the use of the authorization moved anything to the payee, be it another amount.
+pub(crate) fn reached_payee(logs: &[Log], movement: &Movement) -> bool {
+    let mut own = logs.iter().filter(|log| log.address == movement.asset);
+    own.find(|log| is_use(log, movement)).is_some()
+        && own
+            .take_while(|log| event(log) != Some(Token::AuthorizationUsed::SIGNATURE_HASH))
+            .any(|log| log.topics == transfer_topics(movement))
+}
+
 /// Whether `log` says that the asset used up the authorization.
 pub(crate) fn is_use(log: &Log, movement: &Movement) -> bool {
     names_authorization(log, movement, Token::AuthorizationUsed::SIGNATURE_HASH)
@@ -68,9 +77,11 @@ fn names_authorization(log: &Log, movement: &Movement, event: B256) -> bool {
 }
 
 fn is_transfer(log: &Log, movement: &Movement) -> bool {
-    log.topics
-        == [Token::Transfer::SIGNATURE_HASH, movement.from.into_word(), movement.to.into_word()]
-        && *log.data == movement.value.abi_encode()
+    log.topics == transfer_topics(movement) && *log.data == movement.value.abi_encode()
+}
+
+fn transfer_topics(movement: &Movement) -> [B256; 3] {
+    [Token::Transfer::SIGNATURE_HASH, movement.from.into_word(), movement.to.into_word()]
 }
 
 #[cfg(test)]
@@ -179,6 +190,15 @@ mod tests {
         ] {
             assert_eq!(paying_log(&[used(ASSET, 1, 0), bad], &movement(1)), None);
         }
+        // What did reach the payee is no proof that nothing was charged.
+        let less = [used(ASSET, 1, 0), transfer(ASSET, FROM, TO, 9_999, 1)];
+        assert!(reached_payee(&less, &movement(1)));
+        let elsewhere = [used(ASSET, 1, 0), transfer(ASSET, FROM, FROM, 10_000, 1)];
+        assert!(!reached_payee(&elsewhere, &movement(1)));
+        assert!(!reached_payee(
+            &[used(ASSET, 1, 0), used(ASSET, 2, 1), less[1].clone()],
+            &movement(1)
+        ));
         // A fee first, the rest to the payee: the transfer that follows is not the price.
         let logs = [
             used(ASSET, 1, 0),
