@@ -16,6 +16,8 @@ use crate::{demo_api, server};
 
 /// Open requests have this long at Ctrl-C: the world must be gone within a second.
 const DRAIN: Duration = Duration::from_millis(300);
+/// All of the ending together.
+const END: Duration = Duration::from_millis(700);
 /// A chain that mines only when there is something to mine would never make anything final.
 const HEARTBEAT: Duration = Duration::from_secs(2);
 const FLAG: &str = "--port-base N";
@@ -128,8 +130,9 @@ async fn until_stopped(args: &DevArgs, chain: &DevnetHandle) {
 }
 
 async fn end(running: Running, chain: DevnetHandle) {
-    running.stop(DRAIN).await;
-    chain.shutdown().await;
+    let both = async { tokio::join!(running.stop(DRAIN), chain.shutdown()) };
+    // The ledger and the chain are thrown away, so nothing is lost by not waiting longer.
+    let _ = tokio::time::timeout(END, both).await;
 }
 
 fn world(ports: PortNumbers) -> DevWorld {

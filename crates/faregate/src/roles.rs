@@ -76,12 +76,15 @@ impl Running {
         if tokio::time::timeout(drain, servers).await.is_err() {
             tracing::warn!("requests were still open at the end of the drain");
         }
+        tracing::debug!("doors closed");
         if let Some(engine) = self.engine
             && tokio::time::timeout(drain, engine.stop()).await.is_err()
         {
             tracing::warn!("a settlement step was still under way; it goes on at the next start");
         }
+        tracing::debug!("workers ended");
         self.ledger.close().await;
+        tracing::debug!("ledger closed");
     }
 }
 
