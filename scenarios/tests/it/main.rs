@@ -1,0 +1,1 @@
+//! Stories: the binary and real parts, started and stopped by each test.
