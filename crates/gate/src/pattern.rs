@@ -115,11 +115,24 @@ impl Pattern {
     /// Most specific first: segment by segment a literal before a parameter before the rest; then
     /// a method before every method.
     pub(crate) fn by_specificity(&self, other: &Self) -> std::cmp::Ordering {
-        let ranks = |pattern: &Self| pattern.parts.iter().map(Part::rank).collect::<Vec<_>>();
-        ranks(self)
-            .cmp(&ranks(other))
+        self.ranks()
+            .cmp(other.ranks())
             .then_with(|| self.method.is_none().cmp(&other.method.is_none()))
             .then_with(|| self.parts.cmp(&other.parts))
+    }
+
+    /// Its path is at least as specific.
+    pub(crate) fn is_as_specific_as(&self, other: &Self) -> bool {
+        self.ranks().cmp(other.ranks()).is_le()
+    }
+
+    fn ranks(&self) -> impl Iterator<Item = u8> {
+        self.parts.iter().map(Part::rank)
+    }
+
+    /// It is for this method alone.
+    pub(crate) fn names(&self, method: &Method) -> bool {
+        self.method.as_ref() == Some(method)
     }
 
     /// It takes this method.

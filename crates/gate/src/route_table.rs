@@ -142,19 +142,24 @@ impl RouteTable {
     }
 
     /// The most specific route for the method. What GET costs, HEAD costs: its headers tell about
-    /// the resource.
+    /// the resource. A route that names HEAD decides only if GET is free or it is priced itself.
     fn winner(&self, method: &Method, path: &Segments, leniency: Leniency) -> Option<&Entry> {
-        let first = |method: &Method| {
+        let first = |is_meant: &dyn Fn(&Pattern) -> bool| {
             self.entries
                 .iter()
-                .find(|entry| entry.pattern.takes(method) && entry.pattern.matches(path, leniency))
+                .find(|entry| is_meant(&entry.pattern) && entry.pattern.matches(path, leniency))
         };
         if method != Method::HEAD {
-            return first(method);
+            return first(&|pattern| pattern.takes(method));
         }
-        match (first(&Method::HEAD), first(&Method::GET)) {
-            (Some(head), _) if head.route.is_priced() => Some(head),
-            (_, Some(get)) if get.route.is_priced() => Some(get),
+        let head = first(&|pattern| pattern.names(&Method::HEAD));
+        let get = first(&|pattern| pattern.takes(&Method::GET));
+        match (head, get) {
+            (Some(head), Some(get)) if get.route.is_priced() => {
+                let decides =
+                    head.route.is_priced() && head.pattern.is_as_specific_as(&get.pattern);
+                Some(if decides { head } else { get })
+            }
             (head, get) => head.or(get),
         }
     }

@@ -1,0 +1,58 @@
+//! A client that goes away changes nothing about its payment, and gets the resource when it comes
+//! back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use faregate_gate::GateBody;
+use faregate_ledger::{ClaimState, ClaimStore};
+use http::Response;
+use tower::ServiceExt;
+
+use crate::payment::{fresh, key};
+use crate::scripted_facilitator::Outcome;
+use crate::world::{SECRET, World, config, on_both_stores, priced_route, request};
+
+on_both_stores! {
+    whoever_disconnects_at_any_moment_is_served_at_the_next_try
+    an_answer_that_nobody_waits_for_is_not_granted
+}
+
+async fn whoever_disconnects_at_any_moment_is_served_at_the_next_try(store: Arc<dyn ClaimStore>) {
+    let slow: crate::world::Resource = Arc::new(|_| {
+        Box::pin(async {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            Response::new(GateBody::full(SECRET))
+        })
+    });
+    let world = World::with(store, config(vec![priced_route()]), slow);
+    for ms in (0..60).step_by(3) {
+        let payment = fresh();
+        let settled = world.facilitator.settled().len();
+        world.facilitator.will_settle(Outcome::PaidAfter(Duration::from_millis(20)));
+        let asked = world.service().oneshot(request("GET", "/weather", Some(&payment)));
+        let gone = tokio::time::timeout(Duration::from_millis(ms), asked).await.is_err();
+        assert!(world.gate.wait_idle(Duration::from_secs(5)).await);
+        world.until_unheld(&key(&payment)).await;
+        let seen = world.pay("/weather", &payment).await;
+        if gone {
+            assert_eq!(seen.status, 200, "gone after {ms} ms: {seen:?}");
+        } else {
+            seen.expect_refusal(409, "payment_already_used");
+        }
+        assert_eq!(world.facilitator.settled().len(), settled + 1, "after {ms} ms");
+        assert_eq!(world.grants(&key(&payment)).await, 1);
+    }
+}
+
+async fn an_answer_that_nobody_waits_for_is_not_granted(store: Arc<dyn ClaimStore>) {
+    let world = World::new(store);
+    let payment = fresh();
+    world.facilitator.will_settle(Outcome::PaidAfter(Duration::from_millis(50)));
+    let asked = world.service().oneshot(request("GET", "/weather", Some(&payment)));
+    assert!(tokio::time::timeout(Duration::from_millis(20), asked).await.is_err());
+    assert!(world.gate.wait_idle(Duration::from_secs(5)).await);
+    world.until_unheld(&key(&payment)).await;
+    assert_eq!(world.state(&key(&payment)).await, Some(ClaimState::Settled));
+    assert_eq!(world.grants(&key(&payment)).await, 0);
+}

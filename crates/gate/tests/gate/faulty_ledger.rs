@@ -1,0 +1,109 @@
+//! A store that fails at its n-th call: before it did anything, or after it has.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use faregate_ledger::{
+    Claim, ClaimMove, ClaimState, ClaimStore, Claimed, Hold, JournalEntry, LedgerError, NewClaim,
+};
+use faregate_protocol::PaymentKey;
+use uuid::Uuid;
+
+/// When the failing call fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum When {
+    /// Nothing was stored.
+    Before,
+    /// It was stored, and the caller does not learn it.
+    After,
+}
+
+pub(crate) struct FaultyLedger {
+    inner: Arc<dyn ClaimStore>,
+    when: When,
+    /// Calls that succeed; from then on `failing` calls fail.
+    from: usize,
+    failing: usize,
+    calls: AtomicUsize,
+}
+
+impl FaultyLedger {
+    pub(crate) fn new(inner: Arc<dyn ClaimStore>, when: When, from: usize, failing: usize) -> Self {
+        Self { inner, when, from, failing, calls: AtomicUsize::new(0) }
+    }
+
+    pub(crate) fn calls(&self) -> usize {
+        self.calls.load(Ordering::SeqCst)
+    }
+
+    async fn call<T>(
+        &self,
+        work: impl Future<Output = Result<T, LedgerError>> + Send,
+    ) -> Result<T, LedgerError> {
+        let call = self.calls.fetch_add(1, Ordering::SeqCst);
+        let fails = call >= self.from && call - self.from < self.failing;
+        let fault = || LedgerError::Unavailable { detail: "scripted".to_owned() };
+        if fails && self.when == When::Before {
+            return Err(fault());
+        }
+        let done = work.await?;
+        if fails { Err(fault()) } else { Ok(done) }
+    }
+}
+
+#[async_trait]
+impl ClaimStore for FaultyLedger {
+    async fn claim(&self, new: &NewClaim, lease_ms: u64) -> Result<Claimed, LedgerError> {
+        self.call(self.inner.claim(new, lease_ms)).await
+    }
+
+    async fn find_claim(&self, key: &PaymentKey) -> Result<Option<Claim>, LedgerError> {
+        self.call(self.inner.find_claim(key)).await
+    }
+
+    async fn take_over(
+        &self,
+        key: &PaymentKey,
+        state: ClaimState,
+        lease_ms: u64,
+    ) -> Result<Option<Hold>, LedgerError> {
+        self.call(self.inner.take_over(key, state, lease_ms)).await
+    }
+
+    async fn renew(&self, hold: &Hold, lease_ms: u64) -> Result<bool, LedgerError> {
+        self.inner.renew(hold, lease_ms).await
+    }
+
+    async fn let_go(&self, hold: &Hold) -> Result<(), LedgerError> {
+        self.call(self.inner.let_go(hold)).await
+    }
+
+    async fn move_claim(&self, hold: &Hold, step: ClaimMove) -> Result<bool, LedgerError> {
+        self.call(self.inner.move_claim(hold, step)).await
+    }
+
+    async fn grant(&self, hold: &Hold, grant_id: Uuid) -> Result<bool, LedgerError> {
+        self.call(self.inner.grant(hold, grant_id)).await
+    }
+
+    async fn unheld_claims(
+        &self,
+        states: &[ClaimState],
+        limit: u32,
+    ) -> Result<Vec<Claim>, LedgerError> {
+        self.inner.unheld_claims(states, limit).await
+    }
+
+    async fn journal(&self, key: &PaymentKey) -> Result<Vec<JournalEntry>, LedgerError> {
+        self.inner.journal(key).await
+    }
+
+    async fn ping(&self) -> Result<(), LedgerError> {
+        self.inner.ping().await
+    }
+
+    fn deployment(&self) -> Uuid {
+        self.inner.deployment()
+    }
+}

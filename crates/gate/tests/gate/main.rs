@@ -1,0 +1,19 @@
+//! Whole flows through the public interface of the gate: in process, and over real sockets for the
+//! proxy, the server and the remote facilitator. Flows that touch the ledger run on a store in
+//! memory and on SQLite.
+
+mod answers;
+mod disconnect;
+mod faulty_ledger;
+mod fingerprints;
+mod ledger_faults;
+mod memory_ledger;
+mod paths;
+mod payment;
+mod races;
+mod retries;
+mod scripted_facilitator;
+mod settling;
+mod sweeping;
+mod upstreams;
+mod world;

@@ -1,0 +1,70 @@
+//! One header, many requests at once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use faregate_gate::GateBody;
+use faregate_ledger::ClaimStore;
+use futures::future::join_all;
+use http::Response;
+
+use crate::payment::{fresh, key};
+use crate::world::{SECRET, World, config, on_both_stores, priced_route};
+
+const WAYS: usize = 64;
+
+on_both_stores! {
+    copies_of_one_header_buy_one_answer
+    copies_for_two_requests_buy_one_answer
+    gates_that_share_a_ledger_grant_once
+}
+
+fn slow() -> crate::world::Resource {
+    Arc::new(|_| {
+        Box::pin(async {
+            tokio::time::sleep(Duration::from_millis(30)).await;
+            Response::new(GateBody::full(SECRET))
+        })
+    })
+}
+
+async fn race(worlds: &[&World], uris: &[&str]) {
+    let payment = fresh();
+    let barrier = Arc::new(tokio::sync::Barrier::new(WAYS));
+    let requests = (0..WAYS).map(|i| {
+        let (barrier, world) = (Arc::clone(&barrier), worlds[i % worlds.len()]);
+        let (payment, uri) = (&payment, uris[i % uris.len()]);
+        async move {
+            barrier.wait().await;
+            world.pay(uri, payment).await
+        }
+    });
+    let seen = join_all(requests).await;
+    let granted = seen.iter().filter(|seen| seen.is_granted()).count();
+    let paid = seen.iter().filter(|seen| seen.status == 200).count();
+    assert_eq!((granted, paid), (1, 1));
+    for loser in seen.iter().filter(|seen| seen.status != 200) {
+        assert_eq!(loser.status, 409, "{loser:?}");
+    }
+    let runs: usize = worlds.iter().map(|world| world.runs()).sum();
+    let settled: usize = worlds.iter().map(|world| world.facilitator.settled().len()).sum();
+    assert_eq!((runs, settled), (1, 1));
+    assert_eq!(worlds[0].grants(&key(&payment)).await, 1);
+}
+
+async fn copies_of_one_header_buy_one_answer(store: Arc<dyn ClaimStore>) {
+    let world = World::with(store, config(vec![priced_route()]), slow());
+    race(&[&world], &["/weather"]).await;
+}
+
+async fn copies_for_two_requests_buy_one_answer(store: Arc<dyn ClaimStore>) {
+    let world = World::with(store, config(vec![priced_route()]), slow());
+    race(&[&world], &["/weather", "/weather?b"]).await;
+}
+
+async fn gates_that_share_a_ledger_grant_once(store: Arc<dyn ClaimStore>) {
+    let world = World::with(store, config(vec![priced_route()]), slow());
+    let second = world.restarted(config(vec![priced_route()]));
+    let third = world.restarted(config(vec![priced_route()]));
+    race(&[&world, &second, &third], &["/weather"]).await;
+}
