@@ -12,7 +12,7 @@ use faregate_protocol::assets::{KnownAsset, TransferMethod};
 
 use crate::code_seen::CodeSeen;
 use crate::contracts::{Token, word};
-use crate::limits::{DEFAULT_TRANSFER_GAS, TOKEN_CALL_GAS};
+use crate::limits::{CODE_SEEN_FOR, DEFAULT_TRANSFER_GAS, TOKEN_CALL_GAS};
 use crate::mechanisms::eip3009;
 use crate::rpc::{Block, Call, Revert, Rpc, call, decode};
 
@@ -93,6 +93,12 @@ impl Asset {
         }
     }
 
+    /// Whether a good standing is old enough to be looked at again: tokens can be upgraded.
+    fn is_stale(&self) -> bool {
+        let standing = self.standing.read().unwrap_or_else(PoisonError::into_inner);
+        standing.0 == Standing::Ready && standing.1.elapsed() >= CODE_SEEN_FOR
+    }
+
     /// The error that a standing other than ready is.
     pub(crate) fn error(&self, standing: &Standing) -> ChainError {
         let detail = match standing {
@@ -133,13 +139,16 @@ impl Assets {
         self.list.iter().any(|asset| asset.standing() == Standing::Ready)
     }
 
-    /// Checks all tokens that are not ready.
+    /// Checks all tokens that are not ready, and those that were checked long ago.
     ///
     /// # Errors
     /// What is wrong with the first token, when none is ready.
     pub(crate) async fn check_all(&self, rpc: &Rpc) -> Result<(), ChainError> {
         let mut outcome = Ok(());
         for asset in &self.list {
+            if asset.is_stale() {
+                self.check(rpc, asset).await?;
+            }
             let found = match self.standing_now(rpc, asset).await {
                 Ok(Standing::Ready) => continue,
                 Ok(standing) => asset.error(&standing),
@@ -161,11 +170,16 @@ impl Assets {
         asset: &Asset,
     ) -> Result<Standing, ChainError> {
         if asset.is_due() {
-            let found = ask(rpc, asset).await?;
-            self.code.note(asset.profile.address, found != Standing::NoCode);
-            asset.stand(found);
+            self.check(rpc, asset).await?;
         }
         Ok(asset.standing())
+    }
+
+    async fn check(&self, rpc: &Rpc, asset: &Asset) -> Result<(), ChainError> {
+        let found = ask(rpc, asset).await?;
+        self.code.note(asset.profile.address, found != Standing::NoCode);
+        asset.stand(found);
+        Ok(())
     }
 }
 

@@ -53,8 +53,9 @@ pub const FEE_CACHED_FOR: Duration = Duration::from_secs(1);
 
 /// Most own transactions of one payment that are looked at, the newest ones.
 pub const MAX_WATCHED: usize = 32;
-/// Blocks that one search for logs spans.
-pub const LOG_PAGE_BLOCKS: u64 = 10_000;
+/// Blocks that one search for logs spans: tried in this order, because endpoints have limits of
+/// their own.
+pub const LOG_PAGE_BLOCKS: [u64; 2] = [10_000, 1_000];
 /// Most such searches for one observation.
 pub const MAX_LOG_PAGES: u64 = 64;
 /// Most logs that one authorization can leave; the token allows one.

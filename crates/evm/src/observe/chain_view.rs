@@ -107,21 +107,19 @@ pub(super) async fn authorization_logs(
     subject: &Subject,
     head: u64,
 ) -> Result<Vec<FoundLog>, ChainError> {
-    let first = subject.head_at_claim.saturating_add(1);
-    let mut calls = Vec::new();
-    for page in 0..MAX_LOG_PAGES {
-        let from = first.saturating_add(page.saturating_mul(LOG_PAGE_BLOCKS));
-        if from > head {
+    let mut answers = Vec::new();
+    for page_blocks in LOG_PAGE_BLOCKS {
+        let calls = log_pages(subject, head, page_blocks);
+        if calls.is_empty() {
+            return Ok(Vec::new());
+        }
+        answers = rpc.batch(&calls).await?;
+        if answers.iter().all(Result::is_ok) {
             break;
         }
-        let to = from.saturating_add(LOG_PAGE_BLOCKS - 1).min(head);
-        calls.push(logs_call(subject, from, to));
     }
     let mut found = Vec::new();
-    if calls.is_empty() {
-        return Ok(found);
-    }
-    for answer in rpc.batch(&calls).await? {
+    for answer in answers {
         let logs = rpc.value(answer, call::GET_LOGS)?;
         for value in logs.as_array().ok_or_else(|| rpc.nonsense(call::GET_LOGS))? {
             let log = receipt::read_log(value).filter(|log| is_asked_for(log, subject));
@@ -132,6 +130,17 @@ pub(super) async fn authorization_logs(
         return Err(rpc.nonsense(call::GET_LOGS));
     }
     Ok(found)
+}
+
+/// The searches from the claim to `head`.
+fn log_pages(subject: &Subject, head: u64, page_blocks: u64) -> Vec<Call> {
+    let page = |number: u64| {
+        let skipped = number.checked_mul(page_blocks)?;
+        let from = subject.head_at_claim.checked_add(1)?.checked_add(skipped)?;
+        let to = from.saturating_add(page_blocks.saturating_sub(1)).min(head);
+        (from <= head).then(|| logs_call(subject, from, to))
+    };
+    (0..MAX_LOG_PAGES).map_while(page).collect()
 }
 
 fn is_asked_for(found: &FoundLog, subject: &Subject) -> bool {
@@ -204,5 +213,40 @@ fn is_waiting(rpc: &Rpc, answer: Answer, hash: B256) -> Result<bool, ChainError>
             Ok(value.get("blockNumber").is_none_or(Value::is_null))
         }
         _ => Err(rpc.nonsense(call::GET_TRANSACTION)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloy_primitives::{Address, U256};
+    use evidence::Movement;
+
+    fn pages(head_at_claim: u64, head: u64, page_blocks: u64) -> Vec<(u64, u64)> {
+        let movement = Movement {
+            asset: Address::ZERO,
+            from: Address::ZERO,
+            to: Address::ZERO,
+            value: U256::ZERO,
+            nonce: B256::ZERO,
+        };
+        let subject =
+            Subject { movement, valid_before: 0, head_at_claim, transactions: Vec::new() };
+        let bound = |call: &Call, key: &str| decode::u64(&call.params[0][key]).unwrap();
+        log_pages(&subject, head, page_blocks)
+            .iter()
+            .map(|call| (bound(call, "fromBlock"), bound(call, "toBlock")))
+            .collect()
+    }
+
+    #[test]
+    fn pages_cover_every_block_after_the_claim_once() {
+        assert_eq!(pages(5, 5, 10), []);
+        assert_eq!(pages(9, 5, 10), []);
+        assert_eq!(pages(u64::MAX, u64::MAX, 10), []);
+        assert_eq!(pages(5, 6, 10), [(6, 6)]);
+        assert_eq!(pages(0, 25, 10), [(1, 10), (11, 20), (21, 25)]);
+        assert_eq!(pages(u64::MAX - 1, u64::MAX, 10), [(u64::MAX, u64::MAX)]);
+        assert_eq!(pages(0, u64::MAX, 10).len() as u64, MAX_LOG_PAGES);
     }
 }

@@ -85,6 +85,8 @@ async fn nothing_listens() {
     assert!(is_unreachable(&chain.inspect(&payment(), now()).await.unwrap_err()));
     assert_eq!(chain.broadcast(&[1]).await, Broadcast::Unknown);
     assert!(!format!("{chain:?}").contains("secret"));
+    let https = EvmChain::connect(config_for(vec!["https://127.0.0.1:1/secret".into()]));
+    assert!(is_unreachable(&https.await.unwrap().ready().await.unwrap_err()));
 }
 
 fn change(change: impl Fn(&mut Value, &Value) + Send + Sync + Clone + 'static) -> ReactBox {
@@ -231,6 +233,26 @@ async fn reads_and_sends_go_to_the_next_endpoint_when_one_fails() {
     // A verdict needs one of them.
     good.react(|_| Reaction::Close);
     assert!(world.chain.inspect(&payment(), now()).await.is_err());
+}
+
+#[tokio::test]
+async fn searches_for_logs_shrink_to_what_the_endpoint_allows() {
+    let world = world().await;
+    let request = payment();
+    world.settle(&request).await;
+    world.endpoint.react(|request| {
+        // The chain is short, so every page is narrow: the first search of all is refused.
+        static ASKED: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
+        let search = methods(request) == ["eth_getLogs"];
+        if search && !ASKED.swap(true, std::sync::atomic::Ordering::SeqCst) {
+            let error = json!({"code": -32602, "message": "range too wide"});
+            let answer = json!({"id": request["id"], "error": error});
+            return Reaction::Answer(200, answer.to_string());
+        }
+        Reaction::Pass
+    });
+    let seen = world.observe(&request, &[], 0).await;
+    assert!(matches!(seen.outcome, Outcome::Paid(_)), "{seen:?}");
 }
 
 #[tokio::test]
