@@ -32,6 +32,7 @@ pub mod price;
 pub mod reason;
 pub mod receipt;
 pub mod supported;
+pub mod v1;
 pub mod verdict;
 
 pub use amount::Amount;
