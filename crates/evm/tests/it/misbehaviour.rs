@@ -12,12 +12,12 @@ use serde_json::{Value, json};
 use crate::endpoint::{Endpoint, Reaction, methods, result_of};
 use crate::world::{World, config_for, now, payment};
 
-/// A world whose endpoint may take 300 ms.
+/// A world whose endpoint may take a second.
 async fn world() -> World {
     let devnet = Devnet::start(DevnetConfig::default()).await.unwrap();
     let endpoint = Endpoint::start(Some(devnet.url())).await;
     let mut config = config_for(vec![endpoint.url.clone()]);
-    config.call_timeout = Duration::from_millis(300);
+    config.call_timeout = Duration::from_secs(1);
     let chain = EvmChain::connect(config).await.unwrap();
     endpoint.take_requests();
     World { devnet, endpoint, chain }
@@ -59,7 +59,7 @@ async fn each_breakdown_is_an_error_of_its_kind_and_no_verdict() {
         let start = Instant::now();
         let error = inspect_error(&world, reaction).await;
         assert!(fits(&error), "{name}: {error:?}");
-        assert!(start.elapsed() < Duration::from_secs(2), "{name}: {:?}", start.elapsed());
+        assert!(start.elapsed() < Duration::from_secs(4), "{name}: {:?}", start.elapsed());
         world.endpoint.react(|_| Reaction::Pass);
         assert_eq!(world.reason(&payment()).await, None, "{name}: it recovers");
     }
@@ -211,7 +211,7 @@ async fn reads_and_sends_go_to_the_next_endpoint_when_one_fails() {
     let bad = Endpoint::start(Some(devnet.url())).await;
     let good = Endpoint::start(Some(devnet.url())).await;
     let mut config = config_for(vec![bad.url.clone(), good.url.clone()]);
-    config.call_timeout = Duration::from_millis(300);
+    config.call_timeout = Duration::from_secs(1);
     let chain = EvmChain::connect(config).await.unwrap();
     good.take_requests();
     let world = World { devnet, endpoint: bad, chain };
