@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use faregate_ledger::{ClaimStore, Hold};
-use faregate_protocol::{Facilitator, PaymentRequired};
+use faregate_ledger::{Claim, ClaimState, ClaimStore, Claimed, Hold, LedgerError, NewClaim};
+use faregate_protocol::{Facilitator, PaymentKey, PaymentRequired};
 use faregate_telemetry::Metrics;
 use http::Uri;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::challenge::challenge;
 use crate::config::{GateConfig, GateLimits};
@@ -92,8 +93,28 @@ impl Gate {
         challenge(&self.origin, route, uri, error)
     }
 
-    pub(crate) fn lease(&self, hold: Hold) -> Lease {
-        Lease::start(Arc::clone(&self.store), hold, self.lease_ms)
+    /// Claims a payment; see [`ClaimStore::claim`].
+    pub(crate) async fn claim(&self, new: &NewClaim) -> Result<Won, LedgerError> {
+        let asked_at = Instant::now();
+        Ok(match self.store.claim(new, self.lease_ms).await? {
+            Claimed::Won(hold) => Won::Yes(self.lease(hold, asked_at)),
+            Claimed::Exists(claim) => Won::No(claim),
+        })
+    }
+
+    /// Takes a claim over whose holder is gone; see [`ClaimStore::take_over`].
+    pub(crate) async fn take_over(
+        &self,
+        key: &PaymentKey,
+        state: ClaimState,
+    ) -> Result<Option<Lease>, LedgerError> {
+        let asked_at = Instant::now();
+        let hold = self.store.take_over(key, state, self.lease_ms).await?;
+        Ok(hold.map(|hold| self.lease(hold, asked_at)))
+    }
+
+    fn lease(&self, hold: Hold, asked_at: Instant) -> Lease {
+        Lease::start(Arc::clone(&self.store), hold, self.lease_ms, asked_at)
     }
 }
 
@@ -101,6 +122,14 @@ impl std::fmt::Debug for Gate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Gate").field("origin", &self.origin).finish_non_exhaustive()
     }
+}
+
+/// Outcome of trying to claim.
+pub(crate) enum Won {
+    /// Nobody else has it.
+    Yes(Lease),
+    /// Somebody claimed it before.
+    No(Box<Claim>),
 }
 
 /// A flow that runs.

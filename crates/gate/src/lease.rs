@@ -35,9 +35,15 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
-    pub(crate) fn start(store: Arc<dyn ClaimStore>, hold: Hold, lease_ms: u64) -> Self {
+    /// `asked_at` is a moment before the hold was asked for: the lease is counted from there.
+    pub(crate) fn start(
+        store: Arc<dyn ClaimStore>,
+        hold: Hold,
+        lease_ms: u64,
+        asked_at: Instant,
+    ) -> Self {
         let (tell, lost) = watch::channel(false);
-        let renewal = tokio::spawn(renew(Arc::clone(&store), hold, lease_ms, tell));
+        let renewal = tokio::spawn(renew(Arc::clone(&store), hold, lease_ms, asked_at, tell));
         Self { store, hold, lost, renewal, ended: false }
     }
 
@@ -113,10 +119,16 @@ impl Drop for Lease {
 
 /// Renews every third of the lease, and gives up before the lease can have run out by the
 /// database's clock: counted from before the last renewal that is known to have succeeded.
-async fn renew(store: Arc<dyn ClaimStore>, hold: Hold, lease_ms: u64, tell: watch::Sender<bool>) {
+async fn renew(
+    store: Arc<dyn ClaimStore>,
+    hold: Hold,
+    lease_ms: u64,
+    asked_at: Instant,
+    tell: watch::Sender<bool>,
+) {
     let lease = Duration::from_millis(lease_ms);
     let pause = lease.checked_div(RENEWALS).unwrap_or(lease);
-    let mut safe_until = Instant::now() + lease;
+    let mut safe_until = asked_at + lease;
     loop {
         tokio::time::sleep(pause).await;
         let asked_at = Instant::now();

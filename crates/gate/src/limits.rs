@@ -42,6 +42,10 @@ pub const PENDING_RETRY_AFTER_SECS: u64 = 2;
 pub const SWEEP_EVERY: Duration = Duration::from_secs(2);
 /// How many abandoned claims the sweeper lets go in one round.
 pub const SWEEP_BATCH: u32 = 100;
+/// Settlements the sweeper asks about at once.
+pub const SWEEP_AT_ONCE: usize = 8;
+/// How long after the end of its authorization a settlement is still asked about, in seconds.
+pub const REMEMBERED_AFTER_SECS: u64 = 24 * 3600;
 /// Unresolved settlements whose payment is kept in memory for the sweeper.
 pub const MAX_REMEMBERED: usize = 10_000;
 /// Longest wait of the sweeper between two questions about one settlement.

@@ -46,16 +46,34 @@ impl Leniency {
     ];
 }
 
-/// A path as the table looks at it: decoded segments, and the same folded.
+/// A path as the table looks at it: decoded segments, the same folded, and both with a slash more
+/// or less at the end.
 pub(crate) struct Segments {
-    exact: Vec<String>,
-    folded: Vec<String>,
+    exact: Spelling,
+    folded: Spelling,
+}
+
+struct Spelling {
+    plain: Vec<String>,
+    /// None for the root.
+    other_ending: Option<Vec<String>>,
 }
 
 impl Segments {
     pub(crate) fn new(exact: Vec<String>) -> Self {
         let folded = exact.iter().map(|segment| path::folded(segment)).collect();
-        Self { exact, folded }
+        Self { exact: Spelling::new(exact), folded: Spelling::new(folded) }
+    }
+}
+
+impl Spelling {
+    fn new(plain: Vec<String>) -> Self {
+        let other_ending = match plain.as_slice() {
+            [only] if only.is_empty() => None,
+            [rest @ .., last] if last.is_empty() => Some(rest.to_vec()),
+            all => Some([all, &[String::new()]].concat()),
+        };
+        Self { plain, other_ending }
     }
 }
 
@@ -149,24 +167,11 @@ impl Pattern {
 
     /// It matches the path, read with this leniency.
     pub(crate) fn matches(&self, path: &Segments, leniency: Leniency) -> bool {
-        let (parts, segments) = if leniency.case {
-            (&self.folded, path.folded.as_slice())
-        } else {
-            (&self.parts, path.exact.as_slice())
-        };
-        fits(parts, segments) || (leniency.slash && fits_with_other_ending(parts, segments))
+        let (parts, path) =
+            if leniency.case { (&self.folded, &path.folded) } else { (&self.parts, &path.exact) };
+        let other_ending = path.other_ending.as_deref().filter(|_| leniency.slash);
+        fits(parts, &path.plain) || other_ending.is_some_and(|other| fits(parts, other))
     }
-}
-
-fn fits_with_other_ending(parts: &[Part], segments: &[String]) -> bool {
-    if let [rest @ .., last] = segments
-        && last.is_empty()
-    {
-        return !rest.is_empty() && fits(parts, rest);
-    }
-    let mut longer = segments.to_vec();
-    longer.push(String::new());
-    fits(parts, &longer)
 }
 
 fn fits(parts: &[Part], segments: &[String]) -> bool {

@@ -18,7 +18,7 @@ use crate::answers::Refusal;
 use crate::body::GateBody;
 use crate::http_client::{ClientError, HttpClient};
 use crate::origin::Origin;
-use crate::{hop_by_hop, limits};
+use crate::{hop_by_hop, limits, request_headers};
 
 mod tunnel;
 
@@ -26,8 +26,8 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 /// What a client says about these is not believed and not passed on.
-const UNTRUSTED: &[&str] =
-    &["x-real-ip", "x-forwarded-port", "x-forwarded-prefix", "x-forwarded-path"];
+const UNTRUSTED: &[&str] = &["forwarded", "x-real-ip"];
+const UNTRUSTED_PREFIX: &str = "x-forwarded-";
 
 /// Address of the client, put into a request's extensions by [`crate::serve`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,10 +153,9 @@ impl Inner {
     fn prepare(&self, headers: &mut HeaderMap, peer: Option<PeerAddr>) {
         hop_by_hop::remove(headers);
         headers.remove(header::EXPECT);
-        headers.remove(header::FORWARDED);
-        for name in UNTRUSTED {
-            headers.remove(*name);
-        }
+        request_headers::remove(headers, |name| {
+            UNTRUSTED.contains(&name) || name.starts_with(UNTRUSTED_PREFIX)
+        });
         headers.insert(header::HOST, self.host.clone());
         let origin = &self.config.origin;
         let peer = peer.map(|PeerAddr(address)| address.ip().to_string());
@@ -166,7 +165,6 @@ impl Inner {
             (FORWARDED_FOR, peer),
         ];
         for (name, text) in told {
-            headers.remove(&name);
             if let Some(value) = text.and_then(|text| HeaderValue::try_from(text).ok()) {
                 headers.insert(name, value);
             }

@@ -27,9 +27,11 @@ impl Remembered {
     /// Remembers a payment before it is asked for.
     pub(crate) fn insert(&self, key: PaymentKey, request: PaymentRequest) {
         let mut map = self.lock();
-        if map.len() < limits::MAX_REMEMBERED || map.contains_key(&key) {
+        // One that is known keeps its pause, or it would be asked about too often.
+        if map.len() < limits::MAX_REMEMBERED {
             let pause = limits::SWEEP_EVERY;
-            map.insert(key, Asked { request, due: Instant::now() + pause, pause });
+            let due = Instant::now() + pause;
+            map.entry(key).or_insert(Asked { request, due, pause });
         }
     }
 

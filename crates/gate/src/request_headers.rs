@@ -45,8 +45,9 @@ pub(crate) fn inject(headers: &mut HeaderMap, payer: &str, key: &str) {
     }
 }
 
-/// Some servers read `X_Name` as `X-Name`, so both spellings are looked at as one.
-fn remove(headers: &mut HeaderMap, is_meant: impl Fn(&str) -> bool) {
+/// Removes those that are meant. Some servers read `X_Name` as `X-Name`, so both spellings are
+/// looked at as one.
+pub(crate) fn remove(headers: &mut HeaderMap, is_meant: impl Fn(&str) -> bool) {
     let meant: Vec<HeaderName> =
         headers.keys().filter(|name| is_meant(&name.as_str().replace('_', "-"))).cloned().collect();
     for name in meant {

@@ -13,14 +13,17 @@ use std::sync::Arc;
 
 use faregate_ledger::{Claim, ClaimState, LedgerError};
 use faregate_protocol::PaymentKey;
+use futures::{StreamExt, stream};
 use serde_json::json;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::flow::settle;
-use crate::gate::Gate;
+use crate::gate::{Gate, now_unix_ms};
 use crate::limits;
 use crate::remembered::Asked;
+
+const MS_PER_SEC: u64 = 1000;
 
 impl Gate {
     /// Sweeps now and every few seconds until `shutdown` resolves.
@@ -50,11 +53,13 @@ impl Gate {
         if let Err(error) = self.release_abandoned().await {
             tracing::warn!(%error, "abandoned claims could not be released");
         }
-        for (key, asked) in self.remembered.take_due(Instant::now()) {
+        let due = stream::iter(self.remembered.take_due(Instant::now()));
+        let ask = |(key, asked): (PaymentKey, Asked)| async move {
             if let Err(error) = self.ask_about(&key, asked).await {
                 tracing::warn!(%error, payment = key.short(), "a settlement was not asked about");
             }
-        }
+        };
+        due.for_each_concurrent(limits::SWEEP_AT_ONCE, ask).await;
     }
 
     /// Settle was never asked for these.
@@ -62,10 +67,7 @@ impl Gate {
         let states = [ClaimState::Verified, ClaimState::Executed];
         for claim in self.store.unheld_claims(&states, limits::SWEEP_BATCH).await? {
             let key = &claim.new.key;
-            let Some(hold) = self.store.take_over(key, claim.state, self.lease_ms).await? else {
-                continue;
-            };
-            let mut lease = self.lease(hold);
+            let Some(mut lease) = self.take_over(key, claim.state).await? else { continue };
             let evidence = json!({ "reason": "holder gone" });
             // Whoever has moved it meanwhile is in charge of it.
             let _ = lease.step(claim.state, ClaimState::Released, None, evidence).await;
@@ -82,7 +84,9 @@ impl Gate {
         if claim.held {
             return Ok(());
         }
-        if !matches!(claim.state, ClaimState::Settling | ClaimState::Unresolved) {
+        let is_open = matches!(claim.state, ClaimState::Settling | ClaimState::Unresolved);
+        let worth_until = claim.new.valid_before.saturating_add(limits::REMEMBERED_AFTER_SECS);
+        if !is_open || now_unix_ms() / MS_PER_SEC > worth_until {
             self.remembered.forget(key);
             return Ok(());
         }
@@ -91,11 +95,8 @@ impl Gate {
 
     async fn repeat(self: &Arc<Self>, claim: Claim, asked: Asked) -> Result<(), LedgerError> {
         let key = &claim.new.key;
-        let Some(hold) = self.store.take_over(key, claim.state, self.lease_ms).await? else {
-            return Ok(());
-        };
-        let (gate, mut lease) = (Arc::clone(self), self.lease(hold));
-        let working = self.working();
+        let Some(mut lease) = self.take_over(key, claim.state).await? else { return Ok(()) };
+        let (gate, working) = (Arc::clone(self), self.working());
         let asking = tokio::spawn(async move {
             let _working = working;
             let outcome = settle::again(&gate, &mut lease, &claim, asked.request).await;

@@ -1,6 +1,6 @@
 //! Claims a verified payment, and gives a claim back whose payment was never sent.
 
-use faregate_ledger::{ClaimState, Claimed, NewClaim};
+use faregate_ledger::{ClaimState, NewClaim};
 use faregate_protocol::Reason;
 use serde_json::json;
 use uuid::Uuid;
@@ -8,15 +8,14 @@ use uuid::Uuid;
 use super::known;
 use super::present::Presented;
 use crate::answers::Refusal;
-use crate::gate::Gate;
+use crate::gate::{Gate, Won};
 use crate::lease::{Lease, Stop};
 
 /// Inserts the payment key. One of any number of requests wins.
 pub(super) async fn claim(gate: &Gate, presented: &Presented) -> Result<Lease, Refusal> {
-    let claimed = gate.store.claim(&new_claim(gate, presented), gate.lease_ms).await;
-    match claimed {
-        Ok(Claimed::Won(hold)) => Ok(gate.lease(hold)),
-        Ok(Claimed::Exists(claim)) => {
+    match gate.claim(&new_claim(gate, presented)).await {
+        Ok(Won::Yes(lease)) => Ok(lease),
+        Ok(Won::No(claim)) => {
             known::judge(presented, &claim)?;
             // It is free to be taken over, but somebody was faster a moment ago: let them.
             Err(Refusal::of(Reason::PaymentInProgress))

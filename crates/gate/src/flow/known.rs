@@ -68,7 +68,8 @@ pub(super) fn judge(presented: &Presented, claim: &Claim) -> Result<(), Refusal>
 
 /// Settle was never asked: give the claim back, so that it is verified and claimed anew.
 async fn release(gate: &Gate, presented: &Presented, claim: &Claim) -> Result<Standing, Refusal> {
-    let mut lease = take_over(gate, presented, claim.state)
+    let mut lease = gate
+        .take_over(&presented.key, claim.state)
         .await
         .map_err(|error| nothing_sent(&error))?
         .ok_or_else(in_progress)?;
@@ -84,7 +85,8 @@ async fn release(gate: &Gate, presented: &Presented, claim: &Claim) -> Result<St
 async fn ask_again(gate: &Gate, presented: &Presented, claim: &Claim) -> Result<(), Refusal> {
     let request = request_as_sent(gate, presented, claim)
         .ok_or_else(|| Refusal::pending(unproven(presented, claim)))?;
-    let mut lease = take_over(gate, presented, claim.state)
+    let mut lease = gate
+        .take_over(&presented.key, claim.state)
         .await
         .map_err(|_| Refusal::pending(unproven(presented, claim)))?
         .ok_or_else(in_progress)?;
@@ -108,7 +110,8 @@ async fn run_again(gate: &Gate, presented: &Presented) -> Result<Standing, Refus
     let pending = |transaction: &str| {
         Refusal::pending(receipt::pending(network, transaction, &presented.payer))
     };
-    let lease = take_over(gate, presented, ClaimState::Settled)
+    let lease = gate
+        .take_over(&presented.key, ClaimState::Settled)
         .await
         .map_err(|_| pending(""))?
         .ok_or_else(in_progress)?;
@@ -116,15 +119,6 @@ async fn run_again(gate: &Gate, presented: &Presented) -> Result<Standing, Refus
     let transaction = claim.map(|claim| claim.transaction).unwrap_or_default();
     let receipt = SettleResponse::paid(network, transaction, presented.payer.clone());
     Ok(Standing::Paid { lease, receipt: Box::new(receipt) })
-}
-
-async fn take_over(
-    gate: &Gate,
-    presented: &Presented,
-    state: ClaimState,
-) -> Result<Option<Lease>, LedgerError> {
-    let hold = gate.store.take_over(&presented.key, state, gate.lease_ms).await?;
-    Ok(hold.map(|hold| gate.lease(hold)))
 }
 
 fn unproven(presented: &Presented, claim: &Claim) -> SettleResponse {

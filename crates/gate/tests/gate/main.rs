@@ -1,6 +1,7 @@
 //! Whole flows through the public interface of the gate: in process, and over real sockets for the
 //! proxy, the server and the remote facilitator. Flows that touch the ledger run on a store in
 //! memory and on SQLite.
+#![allow(clippy::unwrap_used)] // a panic is how a test fails
 
 mod answers;
 mod disconnect;
@@ -10,10 +11,15 @@ mod ledger_faults;
 mod memory_ledger;
 mod paths;
 mod payment;
+mod proxy;
 mod races;
+mod remote;
 mod retries;
 mod scripted_facilitator;
+mod secrets;
+mod serving;
 mod settling;
 mod sweeping;
+mod upstream;
 mod upstreams;
 mod world;
