@@ -125,9 +125,12 @@ impl Entry {
         self.run(move |path| write(path, &text)).await
     }
 
-    /// Removes the record: the payment's end is known.
-    pub(crate) async fn remove(&self) -> Result<(), BuyerError> {
-        self.run(remove).await
+    /// Removes the record: the payment's end is known. The last act of a run, and not a point
+    /// where a run can be dropped: a run that lost its answer between the removal and its return
+    /// would be followed by one that pays again. Not synced either: a removal that a power cut
+    /// undoes sends the payment once more, which buys nothing twice.
+    pub(crate) fn remove(&self) -> Result<(), BuyerError> {
+        forget_missing(fs::remove_file(&self.path)).map_err(|error| failed(&self.path, &error))
     }
 
     async fn run<T: Send + 'static>(
@@ -182,13 +185,8 @@ fn write(path: &Path, text: &[u8]) -> io::Result<()> {
     sync_dir(path)
 }
 
-fn remove(path: &Path) -> io::Result<()> {
-    forget_missing(fs::remove_file(path))?;
-    sync_dir(path)
-}
-
 fn sync_dir(path: &Path) -> io::Result<()> {
-    // A rename or removal is durable when the directory is.
+    // A rename is durable when the directory is.
     match path.parent() {
         Some(dir) => File::open(dir)?.sync_all(),
         None => Ok(()),

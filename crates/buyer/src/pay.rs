@@ -136,7 +136,7 @@ impl Buyer {
         entry.write(&record).await?;
         let presented = present(&self.exchange, request, &record, &self.config.limits).await?;
         match presented.reading.verdict {
-            Verdict::Done => entry.remove().await?,
+            Verdict::Done => entry.remove()?,
             // The seller refuses but still holds a signed authorization: until that has expired
             // there must be no second one.
             _ => entry.write(&record.refused()).await?,
@@ -163,13 +163,13 @@ impl Buyer {
         let dead =
             presented.reading.verdict == Verdict::NotCharged || record.state == State::Refused;
         match presented.reading.verdict {
-            Verdict::Done => entry.remove().await?,
+            Verdict::Done => entry.remove()?,
             _ if expired && dead => {
-                entry.remove().await?;
+                entry.remove()?;
                 return Ok(Resumed::Anew);
             }
             // Told to the caller now; paying anew is the caller's decision, by another run.
-            _ if expired => entry.remove().await?,
+            _ if expired => entry.remove()?,
             _ => entry.write(&record.refused()).await?,
         }
         let attempts = presented.attempts;

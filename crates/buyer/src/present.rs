@@ -46,7 +46,8 @@ pub(crate) async fn present(
                 if reading.verdict != Verdict::Unknown {
                     return Ok(Presented { answer, reading, attempts });
                 }
-                pause = retry_after(&answer.headers).unwrap_or(backoff);
+                // "At once" is no licence to hammer.
+                pause = retry_after(&answer.headers).map_or(backoff, |asked| asked.max(backoff));
                 transaction = reading.transaction.clone().or(transaction);
                 told(&answer, &reading)
             }

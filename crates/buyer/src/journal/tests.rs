@@ -42,8 +42,8 @@ async fn a_record_is_private_and_survives_until_it_is_removed() {
     let entry = entry(&Journal::open(&dir).unwrap()).await;
     let read = entry.read().await.unwrap().unwrap();
     assert_eq!((read.header.as_str(), read.price().as_str()), ("aGVhZGVy", "0.01 USDC"));
-    entry.remove().await.unwrap();
-    entry.remove().await.unwrap();
+    entry.remove().unwrap();
+    entry.remove().unwrap();
     assert!(entry.read().await.unwrap().is_none());
 }
 

@@ -18,7 +18,8 @@ async fn all_at_once(home: &Arc<Home>, seller: &Arc<Seller>) -> Vec<Result<u16, 
         let (home, seller) = (home.clone(), seller.clone());
         runs.spawn(async move {
             let mut config = home.config();
-            config.limits.wait = Duration::from_secs(20);
+            config.limits.wait = Duration::from_secs(60);
+            config.limits.request_timeout = Duration::from_secs(10);
             let buyer = faregate_buyer::Buyer::new(config).unwrap();
             buyer.pay(&seller.request()).await.map(|outcome| outcome.status)
         });

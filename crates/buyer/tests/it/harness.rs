@@ -235,8 +235,8 @@ impl Home {
         let wallet = Arc::new(Wallet::from_hex(KEY).unwrap());
         let mut config = BuyerConfig::new(wallet, self.path().to_owned(), "$0.10".parse().unwrap());
         config.limits = Limits {
-            request_timeout: Duration::from_millis(300),
-            wait: Duration::from_millis(1_000),
+            request_timeout: Duration::from_millis(700),
+            wait: Duration::from_millis(1_500),
             clock_skew: Duration::ZERO,
             first_backoff: Duration::from_millis(10),
             max_backoff: Duration::from_millis(50),

