@@ -13,7 +13,10 @@ use crate::payment::{fresh, key};
 use crate::scripted_facilitator::Outcome;
 use crate::world::{SECRET, World, answering, config, on_both_stores, priced_route};
 
-on_both_stores! { a_flow_survives_a_fault_at_every_call }
+on_both_stores! {
+    a_flow_survives_a_fault_at_every_call
+    a_ledger_that_stays_away_sells_nothing
+}
 
 /// What the first question to settle is answered.
 const FIRST: [fn() -> Outcome; 3] = [
@@ -33,6 +36,23 @@ async fn a_flow_survives_a_fault_at_every_call(store: Arc<dyn ClaimStore>) {
                 calls = faulty.calls();
                 from += 1;
             }
+        }
+    }
+}
+
+async fn a_ledger_that_stays_away_sells_nothing(store: Arc<dyn ClaimStore>) {
+    for when in [When::Before, When::After] {
+        for from in 0..6 {
+            let faulty = FaultyLedger::new(Arc::clone(&store), when, from, usize::MAX);
+            let world =
+                World::with(Arc::new(faulty), config(vec![priced_route()]), answering(SECRET));
+            let payment = fresh();
+            let seen = world.pay("/weather", &payment).await;
+            let sent = !world.facilitator.settled().is_empty();
+            let code = if sent { "settlement_pending" } else { "ledger_unavailable" };
+            seen.expect_refusal(503, code);
+            assert!(!seen.header("retry-after").is_empty());
+            assert_eq!(seen.receipt().is_some(), sent);
         }
     }
 }

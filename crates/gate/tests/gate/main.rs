@@ -3,6 +3,7 @@
 //! memory and on SQLite.
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
+mod abandoned;
 mod answers;
 mod disconnect;
 mod faulty_ledger;

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use faregate_gate::{GateBody, Route};
-use faregate_ledger::{ClaimMove, ClaimState, ClaimStore, Claimed, Hold, NewClaim};
-use faregate_protocol::{FacilitatorError, PaymentPayload, PaymentRequirements, Reason};
+use faregate_ledger::{ClaimMove, ClaimState, ClaimStore};
+use faregate_protocol::{FacilitatorError, Reason};
 use http::Response;
-use serde_json::{Value, json};
-use uuid::Uuid;
+use serde_json::json;
 
-use crate::payment::{PAYER, fresh, key, now, requirements};
+use crate::abandoned::{claimed, left_in};
+use crate::payment::{fresh, key, now, requirements};
 use crate::scripted_facilitator::{Outcome, TRANSACTION};
-use crate::world::{ORIGIN, SECRET, World, config, on_both_stores, priced_route, request};
+use crate::world::{SECRET, World, config, on_both_stores, priced_route};
 
 on_both_stores! {
     an_unresolved_payment_is_redeemed_once_it_is_proven
@@ -23,55 +23,6 @@ on_both_stores! {
     another_signature_is_somebody_else
     a_sent_payment_outlives_its_time_and_its_price
     a_repeated_refusal_is_believed_only_from_a_facilitator_that_remembers
-}
-
-const GONE: u64 = 1;
-
-/// Leaves a claim in `state`, as a process that died there.
-async fn left_in(world: &World, payment: &Value, state: ClaimState) -> Uuid {
-    let (hold, settle_id) = claimed(world, payment, GONE).await;
-    use ClaimState as S;
-    let way: &[S] = match state {
-        S::Verified => &[S::Verified],
-        S::Executed => &[S::Verified, S::Executed],
-        S::Settling => &[S::Verified, S::Executed, S::Settling],
-        S::Settled => &[S::Verified, S::Executed, S::Settling, S::Settled],
-        S::Unresolved => &[S::Verified, S::Executed, S::Settling, S::Unresolved],
-        other => panic!("no way to {other:?}"),
-    };
-    for pair in way.windows(2) {
-        let transaction = (pair[1] == S::Settled).then(|| TRANSACTION.to_owned());
-        let step = ClaimMove { from: pair[0], to: pair[1], transaction, evidence: json!({}) };
-        assert!(world.store.move_claim(&hold, step).await.unwrap());
-    }
-    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    settle_id
-}
-
-async fn claimed(world: &World, payment: &Value, lease_ms: u64) -> (Hold, Uuid) {
-    let payload: PaymentPayload = serde_json::from_value(payment.clone()).unwrap();
-    let option: PaymentRequirements = requirements();
-    let settle_id = Uuid::new_v4();
-    let parts = request("GET", "/weather", None).into_parts().0;
-    let new = NewClaim {
-        key: key(payment),
-        settle_id,
-        facilitator: "scripted".to_owned(),
-        request_fp: faregate_gate::fingerprint(&ORIGIN.parse().unwrap(), "weather", &parts, b""),
-        requirements_hash: option.hash().unwrap(),
-        payload_hash: payload.signed_hash().unwrap(),
-        route: "weather".to_owned(),
-        network: option.network.to_string(),
-        payer: PAYER.to_owned(),
-        pay_to: option.pay_to.clone(),
-        asset: option.asset.clone(),
-        amount: option.amount,
-        valid_before: now() + 200,
-    };
-    let Claimed::Won(hold) = world.store.claim(&new, lease_ms).await.unwrap() else {
-        panic!("the key is taken")
-    };
-    (hold, settle_id)
 }
 
 async fn an_unresolved_payment_is_redeemed_once_it_is_proven(store: Arc<dyn ClaimStore>) {

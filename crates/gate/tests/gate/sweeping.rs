@@ -6,12 +6,14 @@ use std::time::Duration;
 use faregate_ledger::{ClaimState, ClaimStore};
 use faregate_protocol::FacilitatorError;
 
+use crate::abandoned::{claimed, left_in};
 use crate::payment::{fresh, key};
 use crate::scripted_facilitator::{Outcome, TRANSACTION};
 use crate::world::{World, on_both_stores};
 
 on_both_stores! {
     an_unresolved_settlement_is_asked_about_until_it_is_proven
+    what_was_never_sent_is_released_and_nothing_else
     the_sweeper_ends_with_its_shutdown
 }
 
@@ -42,6 +44,35 @@ async fn an_unresolved_settlement_is_asked_about_until_it_is_proven(store: Arc<d
     world.until_unheld(&key(&payment)).await;
     assert_eq!(world.pay("/weather", &payment).await.status, 200);
     assert_eq!(world.facilitator.settled().len(), 2);
+}
+
+async fn what_was_never_sent_is_released_and_nothing_else(store: Arc<dyn ClaimStore>) {
+    use ClaimState::{Executed, Released, Settled, Settling, Unresolved, Verified};
+    let world = World::new(store);
+    let mut left = Vec::new();
+    for (state, then) in [
+        (Verified, Released),
+        (Executed, Released),
+        // Without the payment itself the question cannot be repeated; see the file's head.
+        (Settling, Settling),
+        (Unresolved, Unresolved),
+        (Settled, Settled),
+    ] {
+        let payment = fresh();
+        left_in(&world, &payment, state).await;
+        left.push((payment, then));
+    }
+    let held = fresh();
+    claimed(&world, &held, 60_000).await;
+    world.gate.sweep().await;
+    for (payment, then) in &left {
+        assert_eq!(world.state(&key(payment)).await, Some(*then));
+    }
+    assert_eq!(world.state(&key(&held)).await, Some(Verified));
+    assert_eq!(world.facilitator.settled().len(), 0);
+    for (payment, _) in &left {
+        assert_eq!(world.pay("/weather", payment).await.status, 200);
+    }
 }
 
 async fn the_sweeper_ends_with_its_shutdown(store: Arc<dyn ClaimStore>) {
