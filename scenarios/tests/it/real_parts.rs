@@ -1,0 +1,140 @@
+//! Official clients, servers and facilitators against ours, on a real node with the real token.
+//! Each row: the payee's balance, exactly one transfer, and a replay that is refused.
+
+use std::path::Path;
+
+use faregate_protocol::header::PAYMENT_SIGNATURE;
+
+use crate::official_client::fetch_pays;
+use crate::real_chain::{BUYER_KEY, PAYEE, RealChain, SIGNER_KEY};
+use crate::service::{self, Finished, Service};
+use crate::{http, payment, ports, roles};
+
+/// A node script that serves, and its URL.
+struct Server {
+    _service: Service,
+    url: String,
+}
+
+impl Server {
+    fn start(script: &str, arguments: &[&str]) -> Self {
+        let port = ports::one();
+        let mut command = service::node_script(script);
+        command.arg(port.to_string()).args(arguments).env("SIGNER_KEY", SIGNER_KEY);
+        let mut service = Service::start(script, &mut command);
+        assert_eq!(service.line(), "ready");
+        Self { _service: service, url: format!("http://127.0.0.1:{port}") }
+    }
+
+    fn served(&self) -> u64 {
+        http::get(&format!("{}/served", self.url)).json()["served"].as_u64().unwrap()
+    }
+}
+
+/// `faregate pay`, with a state folder of its own.
+fn faregate_pays(url: &str, state: &Path) -> Finished {
+    let mut command = service::faregate();
+    command.args(["pay", url, "--json", "--key", "env:BUYER_KEY"]);
+    service::run(command.env("BUYER_KEY", BUYER_KEY).env("XDG_STATE_HOME", state))
+}
+
+/// The header that was served is refused from now on, and moves nothing.
+fn assert_replay_is_refused(chain: &RealChain, url: &str, header: &str, refusals: &[u16]) {
+    let again = http::get_with(url, &[(PAYMENT_SIGNATURE, header)]);
+    assert!(refusals.contains(&again.status), "{again:?}");
+    chain.assert_paid_once();
+}
+
+#[test]
+fn the_official_client_pays_our_gate() {
+    let chain = RealChain::start();
+    let app = Server::start("express-app.mjs", &[]);
+    let role = roles::serve(&chain, &app.url);
+    let said = fetch_pays(&role.priced_url(), BUYER_KEY);
+    assert_eq!(said["status"], 200, "{said}");
+    assert_eq!(said["receipt"]["success"], true, "{said}");
+    chain.assert_paid_once();
+    let header = said["payment"].as_str().unwrap();
+    assert_replay_is_refused(&chain, &role.priced_url(), header, &[409]);
+    assert_eq!(app.served(), 1);
+}
+
+/// Our buyer against the official middleware, whoever settles for it.
+fn our_buyer_pays_express(chain: &RealChain, facilitator: &str) {
+    let seller = Server::start("seller.mjs", &[facilitator, PAYEE]);
+    let url = format!("{}/paid", seller.url);
+    let state = tempfile::tempdir().unwrap();
+    let said = faregate_pays(&url, state.path()).succeeded().json();
+    assert_eq!(said["status"], 200, "{said}");
+    assert_eq!(said["paid"], true, "{said}");
+    assert_eq!(said["pay_to"], PAYEE, "{said}");
+    chain.assert_paid_once();
+    assert_eq!(seller.served(), 1);
+
+    // Signed here, since our buyer shows nobody its header: served once, then refused.
+    let header = payment::header_for(&url, BUYER_KEY);
+    let pay = || http::get_with(&url, &[(PAYMENT_SIGNATURE, header.as_str())]);
+    let first = pay();
+    assert_eq!(first.status, 200, "{first:?}");
+    let again = pay();
+    assert_eq!(again.status, 402, "{again:?}");
+    assert_eq!(chain.reader.transfers_to(PAYEE), 2, "one for each header");
+}
+
+#[test]
+fn our_buyer_pays_express_backed_by_our_facilitator() {
+    let chain = RealChain::start();
+    let facilitator = roles::facilitator(&chain);
+    our_buyer_pays_express(&chain, &facilitator.url);
+}
+
+#[test]
+fn our_buyer_pays_express_backed_by_the_official_facilitator() {
+    let chain = RealChain::start();
+    let facilitator = Server::start("facilitator.mjs", &[chain.rpc()]);
+    our_buyer_pays_express(&chain, &facilitator.url);
+}
+
+#[test]
+fn the_official_client_pays_express_backed_by_our_facilitator() {
+    let chain = RealChain::start();
+    let facilitator = roles::facilitator(&chain);
+    let seller = Server::start("seller.mjs", &[&facilitator.url, PAYEE]);
+    let url = format!("{}/paid", seller.url);
+    let said = fetch_pays(&url, BUYER_KEY);
+    assert_eq!(said["status"], 200, "{said}");
+    assert_eq!(said["receipt"]["success"], true, "{said}");
+    chain.assert_paid_once();
+    let header = said["payment"].as_str().unwrap();
+    assert_replay_is_refused(&chain, &url, header, &[402]);
+    assert_eq!(seller.served(), 1);
+}
+
+/// An application of somebody else behind `faregate gate`, with `faregate facilitator` as a second
+/// process.
+fn an_application_behind_the_gate_is_paid(script: &str, framework: &str) {
+    let chain = RealChain::start();
+    let app = Server::start(script, &[]);
+    let facilitator = roles::facilitator(&chain);
+    let gate = roles::gate(&app.url, &facilitator.url);
+    assert_eq!(http::get(&gate.priced_url()).status, 402);
+    assert_eq!(http::get(&format!("{}/served", gate.url)).status, 404, "not a route of the gate");
+
+    let said = fetch_pays(&gate.priced_url(), BUYER_KEY);
+    assert_eq!(said["status"], 200, "{said}");
+    assert!(said["body"].as_str().unwrap().contains(framework), "{said}");
+    chain.assert_paid_once();
+    let header = said["payment"].as_str().unwrap();
+    assert_replay_is_refused(&chain, &gate.priced_url(), header, &[409]);
+    assert_eq!(app.served(), 1);
+}
+
+#[test]
+fn an_express_application_behind_gate_and_facilitator_is_paid() {
+    an_application_behind_the_gate_is_paid("express-app.mjs", "express");
+}
+
+#[test]
+fn a_hono_application_behind_gate_and_facilitator_is_paid() {
+    an_application_behind_the_gate_is_paid("hono-app.mjs", "hono");
+}
