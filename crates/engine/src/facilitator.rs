@@ -1,7 +1,6 @@
 //! The engine behind the port that doors see.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
 
 use faregate_protocol::facilitator::BoxFuture;
 use faregate_protocol::{
@@ -16,12 +15,7 @@ impl Facilitator for Engine {
         &'a self,
         request: &'a PaymentRequest,
     ) -> BoxFuture<'a, Result<VerifyResponse, FacilitatorError>> {
-        Box::pin(async move {
-            let began = Instant::now();
-            let verdict = verify::verify(self, request).await;
-            self.measure(request, "verify", began);
-            verdict
-        })
+        Box::pin(verify::verify(self, request))
     }
 
     fn settle<'a>(
@@ -29,12 +23,7 @@ impl Facilitator for Engine {
         request: &'a PaymentRequest,
         terms: &'a SettleTerms,
     ) -> BoxFuture<'a, Result<SettleResponse, FacilitatorError>> {
-        Box::pin(async move {
-            let began = Instant::now();
-            let outcome = settle::settle(self, request, terms).await;
-            self.measure(request, "settle", began);
-            outcome
-        })
+        Box::pin(settle::settle(self, request, terms))
     }
 
     fn supported(&self) -> BoxFuture<'_, Result<SupportedResponse, FacilitatorError>> {
@@ -60,19 +49,6 @@ impl Facilitator for Engine {
 }
 
 impl Engine {
-    fn measure(&self, request: &PaymentRequest, operation: &'static str, began: Instant) {
-        let requirements = &request.payment_requirements;
-        if let Some(desk) = self.desk(&requirements.network) {
-            let network = desk.network();
-            desk.metrics.payment_duration(
-                network,
-                &requirements.scheme,
-                operation,
-                began.elapsed(),
-            );
-        }
-    }
-
     /// Asks every chain whether it can take new work.
     ///
     /// # Errors

@@ -5,11 +5,13 @@
 //!  serve.rs      connections: header timeout, header size, number, drain
 //!  router.rs     request id -> panic net -> route
 //!  body.rs       bytes, at most so many, in so much time
-//!  message.rs    strict JSON -> PaymentRequest, or what is wrong with it
+//!  message.rs    strict JSON -> PaymentRequest, or what is wrong with it; v1 becomes v2
+//!  version.rs    answers in the names of the caller's protocol version
 //!  terms.rs      our own headers -> SettleTerms
 //!  verify.rs     a verdict within its time; dropped with its client
 //!  settle.rs     a settlement that outlives its client; no answer is "pending", never "failed"
 //!  supported.rs  what can be settled
+//!  measure.rs    how long answers took
 //!  answer.rs     every answer that is not the protocol's
 //! ```
 
@@ -23,6 +25,9 @@ pub mod settle;
 pub mod supported;
 pub mod terms;
 pub mod verify;
+pub mod version;
+
+mod measure;
 
 pub use limits::Limits;
 pub use router::{FacilitatorState, router};

@@ -18,6 +18,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument as _;
 
 use crate::answer::{Refusal, json_answer};
+use crate::measure::Stopwatch;
 use crate::message::{self, Message};
 use crate::router::Api;
 use crate::{body, terms};
@@ -45,10 +46,25 @@ pub(crate) async fn post(State(api): State<Api>, request: Request) -> Response {
 async fn outcome(api: &Api, request: Request) -> Result<SettleResponse, Refusal> {
     let terms = terms::read(request.headers())?;
     let body = body::read(request.into_body(), &api.limits).await?;
-    let request = match message::read(&body)? {
-        Message::Payment(request) => request,
-        Message::OtherVersion { network } => return Ok(other_version(network)),
+    let message = message::read(&body)?;
+    let stopwatch = Stopwatch::start(&message);
+    let outcome = match message {
+        Message::Payment { version, request } => {
+            version.outcome(within_wait(api, request, terms).await?)
+        }
+        Message::UnknownNetwork { network } => refused(Reason::EvmNetworkMismatch, network),
+        Message::OtherVersion { network } => refused(Reason::InvalidX402Version, network),
     };
+    stopwatch.stop(&api.metrics, OPERATION);
+    Ok(outcome)
+}
+
+/// The outcome, or "pending" when the client has been kept waiting long enough.
+async fn within_wait(
+    api: &Api,
+    request: Box<PaymentRequest>,
+    terms: SettleTerms,
+) -> Result<SettleResponse, Refusal> {
     let permit = Arc::clone(&api.settling)
         .try_acquire_owned()
         .map_err(|_| Refusal::Busy(Reason::QueueFull))?;
@@ -94,8 +110,8 @@ fn pending(network: &Network) -> SettleResponse {
     SettleResponse::failed(Reason::SettlementPending, network, None, None)
 }
 
-fn other_version(network: String) -> SettleResponse {
-    let reason = Reason::InvalidX402Version;
+/// Refused at the door, with the network as the caller names it.
+fn refused(reason: Reason, network: String) -> SettleResponse {
     SettleResponse {
         success: false,
         error_reason: Some(reason.code().to_owned()),

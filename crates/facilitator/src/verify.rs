@@ -2,11 +2,12 @@
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
-use faregate_protocol::{Reason, VerifyResponse};
+use faregate_protocol::{PaymentRequest, Reason, VerifyResponse};
 use http::StatusCode;
 
 use crate::answer::{Refusal, json_answer};
 use crate::body;
+use crate::measure::Stopwatch;
 use crate::message::{self, Message};
 use crate::router::Api;
 
@@ -28,14 +29,20 @@ pub(crate) async fn post(State(api): State<Api>, request: Request) -> Response {
 
 async fn verdict(api: &Api, request: Request) -> Result<VerifyResponse, Refusal> {
     let body = body::read(request.into_body(), &api.limits).await?;
-    let request = match message::read(&body)? {
-        Message::Payment(request) => request,
-        Message::OtherVersion { .. } => {
-            return Ok(VerifyResponse::invalid(Reason::InvalidX402Version, None));
-        }
+    let message = message::read(&body)?;
+    let stopwatch = Stopwatch::start(&message);
+    let verdict = match message {
+        Message::Payment { version, request } => version.verdict(verify(api, &request).await?),
+        Message::UnknownNetwork { .. } => VerifyResponse::invalid(Reason::EvmNetworkMismatch, None),
+        Message::OtherVersion { .. } => VerifyResponse::invalid(Reason::InvalidX402Version, None),
     };
+    stopwatch.stop(&api.metrics, OPERATION);
+    Ok(verdict)
+}
+
+async fn verify(api: &Api, request: &PaymentRequest) -> Result<VerifyResponse, Refusal> {
     let _permit = api.verifying.try_acquire().map_err(|_| Refusal::Busy(Reason::QueueFull))?;
-    let asked = api.facilitator.verify(&request);
+    let asked = api.facilitator.verify(request);
     match tokio::time::timeout(api.limits.verify_timeout, asked).await {
         Ok(Ok(verdict)) => Ok(verdict),
         Ok(Err(error)) => {

@@ -40,7 +40,10 @@ fn a_good_body_is_read_and_unknown_members_and_nulls_are_tolerated() {
     value["paymentPayload"]["extensions"] = json!(null);
     value["paymentRequirements"]["extra"] = json!(null);
     value["paymentRequirements"]["maxTimeoutSeconds"] = json!(0.5);
-    let Message::Payment(request) = read_value(&value).unwrap() else { panic!("other version") };
+    let Message::Payment { version, request } = read_value(&value).unwrap() else {
+        panic!("other version")
+    };
+    assert_eq!(version, Version::V2);
     assert_eq!(request.payment_requirements.amount, 10_000.into());
     assert_eq!(request.x402_version, 2);
 }
@@ -132,10 +135,128 @@ fn text_that_is_not_strict_json_is_refused_without_a_quote() {
 #[test]
 fn another_version_is_well_formed() {
     let mut value = good();
-    value["paymentPayload"] = json!({"x402Version": 1, "scheme": "exact", "payload": {}});
-    value["paymentRequirements"] = json!({"network": "base-sepolia", "maxAmountRequired": "1"});
+    value["paymentPayload"] = json!({"x402Version": 3, "anything": {}});
+    value["paymentRequirements"] = json!({"network": "base-sepolia"});
     let want = Message::OtherVersion { network: "base-sepolia".to_owned() };
     assert_eq!(read_value(&value), Ok(want));
     value["paymentRequirements"]["network"] = json!("<script>");
     assert_eq!(read_value(&value), Ok(Message::OtherVersion { network: String::new() }));
+}
+
+fn good_v1() -> Value {
+    json!({
+        "x402Version": 1,
+        "paymentPayload": {
+            "x402Version": 1, "scheme": "exact", "network": "base-sepolia",
+            "payload": {"signature": "0xcanary", "authorization": {}},
+        },
+        "paymentRequirements": {
+            "scheme": "exact", "network": "base-sepolia", "maxAmountRequired": "10000",
+            "resource": "https://api.example.com/x", "description": "", "mimeType": "",
+            "outputSchema": null, "payTo": "0x209693Bc6afc0C5328bA36FaF03C514EF312287C",
+            "maxTimeoutSeconds": 60, "asset": "0x036CbD53842c5426634e7929541eC2318f3dCF7e",
+            "extra": {"name": "USDC", "version": "2"},
+        },
+    })
+}
+
+#[test]
+fn a_version_1_body_is_the_same_payment_in_version_2() {
+    let mut without_version = good_v1();
+    without_version.as_object_mut().unwrap().remove("x402Version");
+    without_version["paymentPayload"].as_object_mut().unwrap().remove("x402Version");
+    let mut nulls = good_v1();
+    for member in ["resource", "description", "mimeType"] {
+        nulls["paymentRequirements"][member] = json!(null);
+    }
+    nulls["paymentPayload"]["x402Version"] = json!(null);
+    let want: PaymentRequirements =
+        serde_json::from_value(good()["paymentRequirements"].clone()).unwrap();
+    for body in [good_v1(), without_version, nulls] {
+        let Ok(Message::Payment { version, request }) = read_value(&body) else { panic!("{body}") };
+        assert_eq!((version, request.x402_version), (Version::V1, 2));
+        assert_eq!(request.payment_requirements, want);
+        assert_eq!(request.payment_payload.x402_version, 2);
+        assert_eq!(request.payment_payload.accepted_text("network"), Some("eip155:84532"));
+        assert_eq!(
+            Value::Object(request.payment_payload.payload),
+            body["paymentPayload"]["payload"]
+        );
+    }
+}
+
+#[test]
+fn a_network_name_that_means_nothing_is_a_verdict() {
+    for (part, name, told) in [
+        ("paymentRequirements", "narnia", "narnia"),
+        ("paymentRequirements", "eip155:84532", "eip155:84532"),
+        ("paymentRequirements", "Base-Sepolia", "Base-Sepolia"),
+        ("paymentRequirements", "solana", "solana"),
+        ("paymentRequirements", "<b>", ""),
+        ("paymentPayload", "narnia", "base-sepolia"),
+        ("paymentPayload", "eip155:84532", "base-sepolia"),
+    ] {
+        let mut body = good_v1();
+        body[part]["network"] = json!(name);
+        let want = Message::UnknownNetwork { network: told.to_owned() };
+        assert_eq!(read_value(&body), Ok(want), "{part} {name}");
+    }
+}
+
+#[test]
+fn versions_are_not_mixed() {
+    let (one, two) = (good_v1(), good());
+    for (payload, requirements, versions) in
+        [(&one, &two, "version 1 and"), (&two, &one, "version 2 and")]
+    {
+        let body = json!({
+            "paymentPayload": payload["paymentPayload"],
+            "paymentRequirements": requirements["paymentRequirements"],
+        });
+        let error = error_of(&body);
+        assert!(error.contains(versions) && error.ends_with("both must be of one version"));
+    }
+    // The number decides, not the shape.
+    let mut mislabelled = good();
+    mislabelled["paymentPayload"]["x402Version"] = json!(1);
+    assert!(error_of(&mislabelled).contains("both must be of one version"));
+    let mut mislabelled = good_v1();
+    mislabelled["paymentPayload"]["x402Version"] = json!(2);
+    assert!(error_of(&mislabelled).contains("both must be of one version"));
+    // Without a number, only the shape of version 1 is one.
+    let mut unlabelled = good();
+    unlabelled["paymentPayload"].as_object_mut().unwrap().remove("x402Version");
+    assert!(error_of(&unlabelled).starts_with("paymentPayload.x402Version must"));
+}
+
+#[test]
+fn each_member_of_version_1_is_named() {
+    let shape = good_v1();
+    for (part, optional) in [
+        ("paymentPayload", &[][..]),
+        (
+            "paymentRequirements",
+            &["resource", "description", "mimeType", "outputSchema", "extra"][..],
+        ),
+    ] {
+        for member in shape[part].as_object().unwrap().keys() {
+            if ["x402Version", "outputSchema"].contains(&member.as_str()) {
+                continue;
+            }
+            let mut body = good_v1();
+            body[part][member] = json!(-1);
+            assert!(error_of(&body).starts_with(&format!("{part}.{member} must ")), "{member}");
+            body[part].as_object_mut().unwrap().remove(member);
+            match optional.contains(&member.as_str()) {
+                true => assert!(matches!(read_value(&body), Ok(Message::Payment { .. }))),
+                false if ["scheme", "network"].contains(&member.as_str()) => {
+                    assert!(matches!(read_value(&body), Err(Refusal::Malformed(_))));
+                }
+                false => assert!(
+                    error_of(&body).contains(member) || error_of(&body).contains("version"),
+                    "{member}"
+                ),
+            }
+        }
+    }
 }

@@ -35,6 +35,8 @@ pub(crate) struct Seen {
     pub(crate) settle_begun: AtomicUsize,
     pub(crate) settle_ended: AtomicUsize,
     pub(crate) terms: Mutex<Vec<SettleTerms>>,
+    /// What was asked for, in order, by verify and settle.
+    pub(crate) requests: Mutex<Vec<PaymentRequest>>,
 }
 
 struct Scripted {
@@ -61,9 +63,10 @@ impl Scripted {
 impl Facilitator for Scripted {
     fn verify<'a>(
         &'a self,
-        _request: &'a PaymentRequest,
+        request: &'a PaymentRequest,
     ) -> BoxFuture<'a, Result<VerifyResponse, FacilitatorError>> {
         Box::pin(async {
+            self.seen.requests.lock().unwrap().push(request.clone());
             self.seen.verified.fetch_add(1, Ordering::SeqCst);
             Ok(match self.act().await? {
                 Ok(()) => VerifyResponse::valid(PAYER),
@@ -78,6 +81,7 @@ impl Facilitator for Scripted {
         terms: &'a SettleTerms,
     ) -> BoxFuture<'a, Result<SettleResponse, FacilitatorError>> {
         Box::pin(async {
+            self.seen.requests.lock().unwrap().push(request.clone());
             self.seen.terms.lock().unwrap().push(*terms);
             self.seen.settle_begun.fetch_add(1, Ordering::SeqCst);
             let network = &request.payment_requirements.network;
@@ -117,15 +121,25 @@ pub(crate) async fn door(act: Act) -> Door {
 
 pub(crate) async fn door_with(act: Act, limits: Limits, serve_limits: ServeLimits) -> Door {
     let seen = Arc::new(Seen::default());
+    let facilitator = Arc::new(Scripted { act, seen: seen.clone() });
+    Door { seen, ..open(facilitator, limits, serve_limits).await }
+}
+
+/// A door in front of any facilitator.
+pub(crate) async fn open(
+    facilitator: Arc<dyn Facilitator>,
+    limits: Limits,
+    serve_limits: ServeLimits,
+) -> Door {
     let ready = Arc::new(AtomicBool::new(true));
-    let metrics = Metrics::new([]);
+    let metrics = Metrics::new(["eip155:84532".to_owned()]);
     let flag = ready.clone();
     let checks = Checks::new().with("chain", move || {
         let ready = flag.load(Ordering::SeqCst);
         async move { ready }
     });
     let state = FacilitatorState {
-        facilitator: Arc::new(Scripted { act, seen: seen.clone() }),
+        facilitator,
         metrics: metrics.clone(),
         readiness: Arc::new(checks),
         limits,
@@ -137,7 +151,7 @@ pub(crate) async fn door_with(act: Act, limits: Limits, serve_limits: ServeLimit
         let _ = stopped.await;
     }));
     let client = Client::builder().no_proxy().build().unwrap();
-    Door { url, seen, metrics, ready, stop, server, client }
+    Door { url, seen: Arc::default(), metrics, ready, stop, server, client }
 }
 
 impl Door {
@@ -147,7 +161,16 @@ impl Door {
     }
 
     pub(crate) async fn post_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
-        let mut request = self.client.post(format!("{}{path}", self.url)).body(good().to_string());
+        self.post_body(path, good().to_string(), headers).await
+    }
+
+    pub(crate) async fn post_body(
+        &self,
+        path: &str,
+        body: String,
+        headers: &[(&str, &str)],
+    ) -> Answer {
+        let mut request = self.client.post(format!("{}{path}", self.url)).body(body);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -204,6 +227,24 @@ pub(crate) fn good() -> Value {
             "asset": "0x036CbD53842c5426634e7929541eC2318f3dCF7e",
             "payTo": "0x209693Bc6afc0C5328bA36FaF03C514EF312287C",
             "maxTimeoutSeconds": 60, "extra": {"name": "USDC", "version": "2"},
+        },
+    })
+}
+
+/// The payment of [`good`] as version 1 says it.
+pub(crate) fn good_v1() -> Value {
+    json!({
+        "x402Version": 1,
+        "paymentPayload": {
+            "x402Version": 1, "scheme": "exact", "network": "base-sepolia",
+            "payload": {"signature": CANARY, "authorization": {}},
+        },
+        "paymentRequirements": {
+            "scheme": "exact", "network": "base-sepolia", "maxAmountRequired": "10000",
+            "resource": "https://api.example.com/x", "description": "", "mimeType": "",
+            "outputSchema": null, "payTo": "0x209693Bc6afc0C5328bA36FaF03C514EF312287C",
+            "maxTimeoutSeconds": 60, "asset": "0x036CbD53842c5426634e7929541eC2318f3dCF7e",
+            "extra": {"name": "USDC", "version": "2"},
         },
     })
 }

@@ -8,3 +8,4 @@ mod limits;
 mod outcomes;
 mod secrets;
 mod terms;
+mod version_1;

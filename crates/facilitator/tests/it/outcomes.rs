@@ -124,7 +124,7 @@ async fn a_panic_is_500_without_details_and_the_door_stays_open() {
 async fn another_version_is_a_verdict() {
     let door = self::door(Act::Accept).await;
     let mut body = good();
-    body["paymentPayload"] = json!({"x402Version": 1, "scheme": "exact", "payload": {}});
+    body["paymentPayload"] = json!({"x402Version": 3, "scheme": "exact", "payload": {}});
     body["paymentRequirements"]["network"] = json!("base-sepolia");
     let answer = door.post("/verify", body.to_string()).await;
     assert_eq!(
