@@ -18,6 +18,8 @@ const ORDER: &[&str] = &[
     "faregate-buyer",
     "faregate-devnet",
     "faregate",
+    "faregate-examples",
+    "faregate-bench",
     "faregate-scenarios",
 ];
 

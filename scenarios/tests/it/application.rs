@@ -3,11 +3,20 @@
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+const POLL: Duration = Duration::from_millis(5);
 
 pub(crate) struct Application {
     pub(crate) url: String,
-    ran: Arc<AtomicU64>,
+    state: Arc<State>,
+}
+
+#[derive(Default)]
+struct State {
+    ran: AtomicU64,
+    held: AtomicBool,
 }
 
 impl Application {
@@ -15,28 +24,36 @@ impl Application {
     pub(crate) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let ran = Arc::new(AtomicU64::new(0));
-        let counter = Arc::clone(&ran);
+        let state = Arc::new(State::default());
+        let shared = Arc::clone(&state);
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let counter = Arc::clone(&counter);
+                let state = Arc::clone(&shared);
                 // A gate that is killed in the middle is part of the stories.
-                std::thread::spawn(move || drop(answer(stream, &counter)));
+                std::thread::spawn(move || drop(answer(stream, &state)));
             }
         });
-        Self { url, ran }
+        Self { url, state }
     }
 
     /// Requests that reached it.
     pub(crate) fn ran(&self) -> u64 {
-        self.ran.load(Ordering::SeqCst)
+        self.state.ran.load(Ordering::SeqCst)
+    }
+
+    /// Whether it keeps its answers to itself.
+    pub(crate) fn hold(&self, held: bool) {
+        self.state.held.store(held, Ordering::SeqCst);
     }
 }
 
-fn answer(mut stream: TcpStream, ran: &AtomicU64) -> std::io::Result<()> {
+fn answer(mut stream: TcpStream, state: &State) -> std::io::Result<()> {
     let mut lines = BufReader::new(stream.try_clone()?).lines();
     while lines.next().transpose()?.is_some_and(|line| !line.is_empty()) {}
-    let number = ran.fetch_add(1, Ordering::SeqCst) + 1;
+    let number = state.ran.fetch_add(1, Ordering::SeqCst) + 1;
+    while state.held.load(Ordering::SeqCst) {
+        std::thread::sleep(POLL);
+    }
     let body = format!("{{\"served\":{number}}}");
     let length = body.len();
     write!(
