@@ -46,7 +46,10 @@ async fn whoever_disconnects_at_any_moment_is_served_at_the_next_try(store: Arc<
 }
 
 async fn an_answer_that_nobody_waits_for_is_not_granted(store: Arc<dyn ClaimStore>) {
-    let world = World::new(store);
+    let mut config = config(vec![priced_route()]);
+    // Nobody has to wait for a lease that its holder does not need any more.
+    config.lease_ms = 600_000;
+    let world = World::with(store, config, crate::world::answering(SECRET));
     let payment = fresh();
     world.facilitator.will_settle(Outcome::PaidAfter(Duration::from_millis(50)));
     let asked = world.service().oneshot(request("GET", "/weather", Some(&payment)));

@@ -48,7 +48,10 @@ async fn a_ledger_that_stays_away_sells_nothing(store: Arc<dyn ClaimStore>) {
                 World::with(Arc::new(faulty), config(vec![priced_route()]), answering(SECRET));
             let payment = fresh();
             let seen = world.pay("/weather", &payment).await;
+            // Look up, claim, EXECUTED, SETTLING: nothing is asked before the fourth is known to be
+            // on disk.
             let sent = !world.facilitator.settled().is_empty();
+            assert_eq!(sent, from >= 4, "{when:?} {from}");
             let code = if sent { "settlement_pending" } else { "ledger_unavailable" };
             seen.expect_refusal(503, code);
             assert!(!seen.header("retry-after").is_empty());

@@ -25,6 +25,7 @@ on_both_stores! {
     caches_are_told_nothing
     the_resource_learns_who_paid_and_nothing_of_the_payment
     a_lost_lease_stops_the_flow
+    a_resource_may_run_for_many_leases
 }
 
 fn world(store: Arc<dyn ClaimStore>, resource: Resource) -> World {
@@ -238,4 +239,24 @@ async fn a_lost_lease_stops_the_flow(store: Arc<dyn ClaimStore>) {
     seen.expect_refusal(503, "payment_in_progress");
     assert_eq!(world.state(&key(&payment)).await, Some(ClaimState::Verified));
     assert_eq!(world.facilitator.settled().len(), 0);
+}
+
+async fn a_resource_may_run_for_many_leases(store: Arc<dyn ClaimStore>) {
+    let slow: Resource = Arc::new(|_| {
+        Box::pin(async {
+            tokio::time::sleep(Duration::from_millis(1200)).await;
+            Response::new(GateBody::full(SECRET))
+        })
+    });
+    let mut config = config(vec![priced_route()]);
+    config.lease_ms = 300;
+    let world = World::with(store, config, slow);
+    let payment = fresh();
+    let impatient = async {
+        tokio::time::sleep(Duration::from_millis(800)).await;
+        world.gate.sweep().await;
+        world.pay("/weather", &payment).await.expect_refusal(409, "payment_in_progress");
+    };
+    let (seen, ()) = tokio::join!(world.pay("/weather", &payment), impatient);
+    assert_eq!((seen.status.as_u16(), world.runs()), (200, 1));
 }
