@@ -43,6 +43,8 @@ impl GateConfig {
 /// What the gate holds in memory and how long it waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GateLimits {
+    /// Payments that are worked on at once, those whose client has gone included; 503 above.
+    pub max_payments: usize,
     /// Largest body of a paid request, in bytes; 413 above.
     pub max_request_body_bytes: usize,
     /// Largest answer that is held back until it is paid, in bytes; 502 above, nothing charged.
@@ -64,6 +66,7 @@ pub struct GateLimits {
 impl Default for GateLimits {
     fn default() -> Self {
         Self {
+            max_payments: limits::MAX_PAYMENTS,
             max_request_body_bytes: limits::MAX_REQUEST_BODY_BYTES,
             max_answer_bytes: limits::MAX_ANSWER_BYTES,
             max_failed_answer_bytes: limits::MAX_FAILED_ANSWER_BYTES,

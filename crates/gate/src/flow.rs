@@ -16,7 +16,7 @@ use tracing::Instrument;
 use crate::answers::{self, Refusal};
 use crate::body::{BoxError, GateBody};
 use crate::cors;
-use crate::gate::Gate;
+use crate::gate::{Gate, Working};
 use crate::lease::{Lease, Stop};
 use crate::route::Route;
 
@@ -64,10 +64,7 @@ pub(crate) async fn priced(
 ) -> Response<GateBody> {
     let uri = request.uri().clone();
     let is_cross_origin = request.headers().contains_key(header::ORIGIN);
-    let ended = match present::read(gate, &route, request).await {
-        Ok(presented) => pursue_detached(gate, presented, run).await,
-        Err(refusal) => Err(refusal),
-    };
+    let ended = attempt(gate, &route, request, run).await;
     let mut response = match ended {
         Ok(response) => response,
         Err(refusal) => {
@@ -82,15 +79,31 @@ pub(crate) async fn priced(
     response
 }
 
+/// Nothing is bought without a payment; with one, the request takes a seat and is looked at.
+async fn attempt(
+    gate: &Arc<Gate>,
+    route: &Arc<Route>,
+    request: Request<GateBody>,
+    run: Run,
+) -> Result<Response<GateBody>, Refusal> {
+    if !present::has_payment(request.headers()) {
+        return Err(Refusal::of(Reason::PaymentRequired));
+    }
+    let working = gate.working().ok_or_else(|| Refusal::of(Reason::QueueFull))?;
+    let presented = present::read(gate, route, request).await?;
+    pursue_detached(gate, presented, run, working).await
+}
+
 async fn pursue_detached(
     gate: &Arc<Gate>,
     presented: Presented,
     run: Run,
+    working: Working,
 ) -> Result<Response<GateBody>, Refusal> {
     let option = &presented.asked.payment_requirements;
     let (network, scheme) = (option.network.clone(), option.scheme.clone());
     let (send, receive) = oneshot::channel();
-    let (task_gate, working) = (Arc::clone(gate), gate.working());
+    let task_gate = Arc::clone(gate);
     let flow = async move {
         let _working = working;
         // Without a receiver the answer is dropped, and with it the lease: the claim stays where

@@ -83,10 +83,14 @@ impl Gate {
         tokio::time::timeout(limit, running.wait_for(|count| *count == 0)).await.is_ok()
     }
 
-    /// Counts a flow for as long as the guard lives.
-    pub(crate) fn working(self: &Arc<Self>) -> Working {
-        self.running.send_modify(|count| *count = count.saturating_add(1));
-        Working { gate: Arc::clone(self) }
+    /// Counts a flow for as long as the guard lives; none above the limit.
+    pub(crate) fn working(self: &Arc<Self>) -> Option<Working> {
+        let seated = self.running.send_if_modified(|count| {
+            let is_free = *count < self.limits.max_payments;
+            *count = count.saturating_add(usize::from(is_free));
+            is_free
+        });
+        seated.then(|| Working { gate: Arc::clone(self) })
     }
 
     pub(crate) fn challenge(&self, route: &Route, uri: &Uri, error: &str) -> PaymentRequired {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+/// Default bound on payments that are worked on at once.
+pub const MAX_PAYMENTS: usize = 4096;
 /// Default bound on the request body of a paid request, in bytes: it is held in memory because
 /// its hash is part of what the payment buys.
 pub const MAX_REQUEST_BODY_BYTES: usize = 1024 * 1024;

@@ -95,8 +95,10 @@ impl Gate {
 
     async fn repeat(self: &Arc<Self>, claim: Claim, asked: Asked) -> Result<(), LedgerError> {
         let key = &claim.new.key;
+        // Buyers go first: without a free seat the question waits for the next round.
+        let Some(working) = self.working() else { return Ok(()) };
         let Some(mut lease) = self.take_over(key, claim.state).await? else { return Ok(()) };
-        let (gate, working) = (Arc::clone(self), self.working());
+        let gate = Arc::clone(self);
         let asking = tokio::spawn(async move {
             let _working = working;
             let outcome = settle::again(&gate, &mut lease, &claim, asked.request).await;

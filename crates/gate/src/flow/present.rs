@@ -73,6 +73,11 @@ pub(super) async fn read(
     })
 }
 
+/// It carries a payment, in one or in several headers.
+pub(super) fn has_payment(headers: &HeaderMap) -> bool {
+    headers.contains_key(names::PAYMENT_SIGNATURE) || headers.contains_key(names::X_PAYMENT)
+}
+
 /// The one payment header of a request.
 fn payment_header(headers: &HeaderMap) -> Result<&HeaderValue, Refusal> {
     let of = |name| headers.get_all(name).iter();

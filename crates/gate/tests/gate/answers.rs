@@ -22,6 +22,7 @@ on_both_stores! {
     verdicts_are_passed_on
     a_facilitator_without_verdict_is_502_and_nothing_is_claimed
     sizes_are_bounded
+    payments_at_once_are_bounded
 }
 
 async fn a_payment_buys_the_resource_once(store: Arc<dyn ClaimStore>) {
@@ -223,4 +224,24 @@ async fn sizes_are_bounded(store: Arc<dyn ClaimStore>) {
     assert_eq!((world.runs(), world.facilitator.verified().len()), (0, 0));
     let seen = world.send(with_body(&payment, GateBody::full(vec![0; 1000]))).await;
     assert_eq!(seen.status, 200);
+}
+
+async fn payments_at_once_are_bounded(store: Arc<dyn ClaimStore>) {
+    let mut config = config(vec![priced_route()]);
+    config.limits.max_payments = 2;
+    let world = World::with(store, config, crate::world::answering(SECRET));
+    world.facilitator.will_say(Verdict::Hang);
+    world.facilitator.will_say(Verdict::Hang);
+    let (first, second, late) = (fresh(), fresh(), fresh());
+    let crowd = async {
+        while world.facilitator.verified().len() < 2 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let seen = world.pay("/weather", &late).await;
+        seen.expect_refusal(503, "queue_full");
+        assert_eq!(seen.header("retry-after"), "1");
+        world.get("/weather").await.expect_refusal(402, "Payment required");
+    };
+    tokio::join!(world.pay("/weather", &first), world.pay("/weather", &second), crowd);
+    assert_eq!(world.pay("/weather", &late).await.status, 200);
 }
