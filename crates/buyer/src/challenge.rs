@@ -1,12 +1,17 @@
-//! Reads a 402: the `PAYMENT-REQUIRED` header, else a version 2 body.
+//! Reads a 402: the `PAYMENT-REQUIRED` header, else a body of version 2 or 1. A seller that speaks
+//! both is paid in version 2.
 //!
 //! The options stay raw: one that cannot be read must not hide the others, and the chosen one is
 //! sent back member by member as it came.
 
+mod version_1;
+
 use faregate_protocol::header::{self, HeaderError, PAYMENT_REQUIRED};
-use faregate_protocol::{X402_VERSION, json};
+use faregate_protocol::json;
 use reqwest::header::HeaderMap;
 use serde_json::{Map, Value};
+
+use crate::version::Version;
 
 /// Options of a challenge that are looked at.
 pub const MAX_OPTIONS: usize = 64;
@@ -16,7 +21,9 @@ pub const MAX_BODY_BYTES: usize = 256 * 1024;
 /// What a seller asks for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Challenge {
-    /// The ways to pay, raw, at most [`MAX_OPTIONS`].
+    /// In which version the seller asks, and is to be paid.
+    pub version: Version,
+    /// The ways to pay, raw, at most [`MAX_OPTIONS`]; those of version 1 in the form of version 2.
     pub options: Vec<Map<String, Value>>,
     /// What the money buys, raw.
     pub resource: Option<Value>,
@@ -39,7 +46,7 @@ pub enum ChallengeError {
     #[error("it has neither a PAYMENT-REQUIRED header nor an x402 body")]
     Absent,
     /// Another version of the protocol.
-    #[error("it speaks another version of x402 than {X402_VERSION}")]
+    #[error("it speaks a version of x402 that is not spoken here")]
     Version,
     /// JSON of another shape, or without options.
     #[error("it lists no ways to pay")]
@@ -53,7 +60,12 @@ pub enum ChallengeError {
 pub fn read(headers: &HeaderMap, body: &[u8]) -> Result<Challenge, ChallengeError> {
     let mut values = headers.get_all(PAYMENT_REQUIRED).iter();
     let value = match (values.next(), values.next()) {
-        (Some(value), None) => header::decode_value(value.as_bytes())?,
+        (Some(value), None) => {
+            let challenge = from_value(header::decode_value(value.as_bytes())?)?;
+            // The header belongs to version 2.
+            let ours = challenge.version == Version::V2;
+            return if ours { Ok(challenge) } else { Err(ChallengeError::Version) };
+        }
         (Some(_), Some(_)) => return Err(ChallengeError::Repeated),
         (None, _) if body.len() <= MAX_BODY_BYTES => {
             json::parse(body).map_err(|_| ChallengeError::Absent)?
@@ -65,13 +77,10 @@ pub fn read(headers: &HeaderMap, body: &[u8]) -> Result<Challenge, ChallengeErro
 
 fn from_value(value: Value) -> Result<Challenge, ChallengeError> {
     let Value::Object(mut members) = value else { return Err(ChallengeError::Absent) };
-    match members.get("x402Version").map(Value::as_u64) {
-        None => return Err(ChallengeError::Absent),
-        Some(version) if version != Some(u64::from(X402_VERSION)) => {
-            return Err(ChallengeError::Version);
-        }
-        Some(_) => {}
-    }
+    let version = members.get("x402Version").ok_or(ChallengeError::Absent)?;
+    let number = version.as_u64().and_then(|number| u32::try_from(number).ok());
+    let version = number.and_then(|number| number.try_into().ok());
+    let version: Version = version.ok_or(ChallengeError::Version)?;
     let Some(Value::Array(accepts)) = members.remove("accepts") else {
         return Err(ChallengeError::Shape);
     };
@@ -83,7 +92,12 @@ fn from_value(value: Value) -> Result<Challenge, ChallengeError> {
     if options.is_empty() {
         return Err(ChallengeError::Shape);
     }
+    let options = match version {
+        Version::V1 => version_1::translate(options),
+        Version::V2 => options,
+    };
     Ok(Challenge {
+        version,
         options,
         resource: members.remove("resource").filter(Value::is_object),
         extensions: members.remove("extensions").and_then(object),
@@ -109,9 +123,13 @@ mod tests {
     #[test]
     fn the_header_wins_over_the_body() {
         let one = json!({"x402Version": 2, "accepts": [{"scheme": "exact"}], "error": "x"});
-        let body = json!({"x402Version": 1, "accepts": []}).to_string();
+        let body = json!({"x402Version": 1, "accepts": [{}, {"scheme": "x"}]}).to_string();
         let challenge = read(&headers(&[&one]), body.as_bytes()).unwrap();
-        assert_eq!(challenge.options.len(), 1);
+        assert_eq!((challenge.version, challenge.options.len()), (Version::V2, 1));
+        let alone = read(&headers(&[]), body.as_bytes()).unwrap();
+        assert_eq!((alone.version, alone.options.len()), (Version::V1, 2));
+        let v1_in_header = json!({"x402Version": 1, "accepts": [{}]});
+        assert_eq!(read(&headers(&[&v1_in_header]), b""), Err(ChallengeError::Version));
         assert_eq!(challenge.error.as_deref(), Some("x"));
         assert_eq!(read(&headers(&[]), one.to_string().as_bytes()).unwrap(), challenge);
         assert_eq!(read(&headers(&[&one, &one]), b""), Err(ChallengeError::Repeated));
@@ -124,7 +142,12 @@ mod tests {
             ("<html>", ChallengeError::Absent),
             ("{}", ChallengeError::Absent),
             ("[]", ChallengeError::Absent),
-            (r#"{"x402Version":1,"accepts":[{}]}"#, ChallengeError::Version),
+            (r#"{"x402Version":1}"#, ChallengeError::Shape),
+            (r#"{"x402Version":1,"accepts":[]}"#, ChallengeError::Shape),
+            (r#"{"x402Version":3,"accepts":[{}]}"#, ChallengeError::Version),
+            (r#"{"x402Version":-1,"accepts":[{}]}"#, ChallengeError::Version),
+            (r#"{"x402Version":1.0,"accepts":[{}]}"#, ChallengeError::Version),
+            (r#"{"x402Version":4294967298,"accepts":[{}]}"#, ChallengeError::Version),
             (r#"{"x402Version":"2","accepts":[{}]}"#, ChallengeError::Version),
             (r#"{"x402Version":2}"#, ChallengeError::Shape),
             (r#"{"x402Version":2,"accepts":[]}"#, ChallengeError::Shape),

@@ -6,8 +6,7 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use faregate_protocol::header::PAYMENT_SIGNATURE;
-use reqwest::header::{HeaderMap, HeaderValue, LOCATION};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue, LOCATION};
 use reqwest::{Client, Method, StatusCode};
 use url::Url;
 
@@ -88,15 +87,15 @@ impl Exchange {
         &self,
         request: &BuyerRequest,
         url: &Url,
-        payment: Option<&HeaderValue>,
+        payment: Option<(&HeaderName, &HeaderValue)>,
     ) -> Result<Answer, ExchangeError> {
         let mut sending = self
             .client
             .request(request.method.clone(), url.clone())
             .headers(request.headers.clone())
             .body(request.body.clone());
-        if let Some(payment) = payment {
-            sending = sending.header(PAYMENT_SIGNATURE, payment);
+        if let Some((name, payment)) = payment {
+            sending = sending.header(name, payment);
         }
         // The library's own limit covers the exchange; this one holds whatever the library does.
         let whole = tokio::time::timeout(self.limits.request_timeout, self.receive(sending));

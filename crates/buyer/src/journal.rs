@@ -16,6 +16,7 @@ use faregate_protocol::{Amount, Network};
 
 use crate::error::BuyerError;
 use crate::lock::{self, Lock};
+use crate::version::Version;
 
 /// Largest record that is read, in bytes: a header of the protocol's limit with room for the rest.
 const MAX_RECORD_BYTES: u64 = 256 * 1024;
@@ -38,7 +39,10 @@ pub(crate) struct Record {
     pub(crate) state: State,
     /// Where it was sent; the request's own URL or a same-origin redirect of it.
     pub(crate) url: String,
-    /// Value of `PAYMENT-SIGNATURE`.
+    /// The version of x402 in which it is paid: the header's name depends on it.
+    #[serde(default = "Version::unsaid")]
+    pub(crate) protocol: Version,
+    /// Value of the payment header.
     pub(crate) header: String,
     pub(crate) network: Network,
     pub(crate) asset: String,
@@ -62,6 +66,7 @@ impl Record {
             version: VERSION,
             state: State::Sent,
             url: url.to_owned(),
+            protocol: signed.version,
             header: signed.header,
             network: choice.requirements.network.clone(),
             asset: choice.requirements.asset.clone(),

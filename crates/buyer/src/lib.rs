@@ -12,6 +12,7 @@
 //!  journal.rs    the signed header is on disk before it is sent
 //!  present.rs    send it, the same one again while the outcome is unknown
 //!  verdict.rs    what an answer to a payment means
+//!  version.rs    1 or 2: how the seller asks and is paid
 //!  outcome.rs    what to tell the caller
 //! ```
 //!
@@ -26,6 +27,7 @@ pub mod outcome;
 pub mod pay;
 pub mod request;
 pub mod spend;
+pub mod version;
 
 mod exchange;
 mod lock;
@@ -39,3 +41,4 @@ pub use outcome::{Outcome, PaymentReport};
 pub use pay::{Buyer, Quote, Quoted};
 pub use request::BuyerRequest;
 pub use spend::MaxPrice;
+pub use version::Version;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use reqwest::header::HeaderValue;
+use reqwest::header::{HeaderName, HeaderValue};
 use url::Url;
 
 use crate::config::Limits;
@@ -30,7 +30,7 @@ pub(crate) async fn present(
     record: &Record,
     limits: &Limits,
 ) -> Result<Presented, BuyerError> {
-    let (url, header) = target(request, record)?;
+    let (url, name, header) = target(request, record)?;
     let (started, pursuit) = (Instant::now(), pursuit(record, limits));
     let left = || pursuit.saturating_sub(started.elapsed());
     let mut backoff = limits.first_backoff;
@@ -39,7 +39,9 @@ pub(crate) async fn present(
     loop {
         attempts = attempts.saturating_add(1);
         let mut pause = backoff;
-        let sent = tokio::time::timeout(left(), exchange.send(request, &url, Some(&header))).await;
+        let sent =
+            tokio::time::timeout(left(), exchange.send(request, &url, Some((&name, &header))))
+                .await;
         let last = match sent.unwrap_or(Err(ExchangeError::TimedOut)) {
             Ok(answer) => {
                 let reading = verdict::read(&answer);
@@ -75,13 +77,16 @@ fn pursuit(record: &Record, limits: &Limits) -> Duration {
     }
 }
 
-fn target(request: &BuyerRequest, record: &Record) -> Result<(Url, HeaderValue), BuyerError> {
+fn target(
+    request: &BuyerRequest,
+    record: &Record,
+) -> Result<(Url, HeaderName, HeaderValue), BuyerError> {
     let damaged = BuyerError::Request("the payment on record is damaged");
     let url = Url::parse(&record.url).ok().filter(|url| url.origin() == request.url.origin());
     let header = HeaderValue::from_str(&record.header).ok();
     let (Some(url), Some(mut header)) = (url, header) else { return Err(damaged) };
     header.set_sensitive(true);
-    Ok((url, header))
+    Ok((url, record.protocol.payment_header(), header))
 }
 
 fn told(answer: &Answer, reading: &Reading) -> String {

@@ -3,7 +3,7 @@
 //! "Unknown" is the word for everything that leaves open whether money moved; only then is the
 //! same payment sent again.
 
-use faregate_protocol::header::{self, PAYMENT_REQUIRED, PAYMENT_RESPONSE};
+use faregate_protocol::header::{self, PAYMENT_REQUIRED, PAYMENT_RESPONSE, X_PAYMENT_RESPONSE};
 use faregate_protocol::receipt::SettleMeaning;
 use faregate_protocol::{Reason, SettleResponse, json};
 use serde_json::Value;
@@ -41,10 +41,10 @@ pub(crate) struct Reading {
 
 /// Reads an answer.
 pub(crate) fn read(answer: &Answer) -> Reading {
-    let receipt: Option<SettleResponse> = answer
-        .headers
-        .get(PAYMENT_RESPONSE)
-        .and_then(|value| header::decode(value.as_bytes()).ok());
+    let receipt = [PAYMENT_RESPONSE, X_PAYMENT_RESPONSE].iter().find_map(|name| {
+        let value = answer.headers.get(*name)?;
+        receipt(value.as_bytes())
+    });
     let receipt = receipt.as_ref();
     let meaning = receipt.map(SettleResponse::meaning);
     let reason = reason(answer, receipt);
@@ -58,6 +58,13 @@ pub(crate) fn read(answer: &Answer) -> Reading {
         transaction,
         reason,
     }
+}
+
+fn receipt(header: &[u8]) -> Option<SettleResponse> {
+    let Ok(Value::Object(mut members)) = header::decode_value(header) else { return None };
+    // Sellers of version 1 write null where there is nothing to say.
+    members.retain(|_, value| !value.is_null());
+    serde_json::from_value(Value::Object(members)).ok()
 }
 
 fn verdict(status: u16, receipt: Option<SettleMeaning>, reason: Option<Reason>) -> Verdict {

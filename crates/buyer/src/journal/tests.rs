@@ -10,6 +10,7 @@ fn record() -> Record {
         version: VERSION,
         state: State::Sent,
         url: "http://127.0.0.1/x".into(),
+        protocol: Version::V1,
         header: "aGVhZGVy".into(),
         network: Network::eip155(84532),
         asset: "0x036CbD53842c5426634e7929541eC2318f3dCF7e".into(),
@@ -42,6 +43,7 @@ async fn a_record_is_private_and_survives_until_it_is_removed() {
     let entry = entry(&Journal::open(&dir).unwrap()).await;
     let read = entry.read().await.unwrap().unwrap();
     assert_eq!((read.header.as_str(), read.price().as_str()), ("aGVhZGVy", "0.01 USDC"));
+    assert_eq!(read.protocol, Version::V1);
     entry.remove().unwrap();
     entry.remove().unwrap();
     assert!(entry.read().await.unwrap().is_none());
@@ -64,7 +66,10 @@ async fn damage_stops_the_run_and_the_error_names_the_file_only() {
     let entry = entry(&Journal::open(home.path()).unwrap()).await;
     let mut other = serde_json::to_value(record()).unwrap();
     other["version"] = 2.into();
-    for text in ["", "{", "{\"header\":\"canary\"}", &other.to_string()] {
+    let mut unspoken = serde_json::to_value(record()).unwrap();
+    unspoken["protocol"] = 3.into();
+    let texts = [other.to_string(), unspoken.to_string()];
+    for text in ["", "{", "{\"header\":\"canary\"}", &texts[0], &texts[1]] {
         fs::write(&entry.path, text).unwrap();
         let error = entry.read().await.err().unwrap().to_string();
         assert!(error.contains("abc0.json") && error.contains("damaged"), "{error}");
@@ -82,4 +87,15 @@ async fn one_holder_at_a_time() {
     assert!(journal.lock("def0", Duration::from_millis(30)).await.is_ok());
     drop(held);
     assert!(journal.lock(ID, Duration::from_millis(30)).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_record_that_names_no_protocol_version_is_of_version_2() {
+    let home = tempfile::tempdir().unwrap();
+    let entry = entry(&Journal::open(home.path()).unwrap()).await;
+    let mut value = serde_json::to_value(record()).unwrap();
+    assert_eq!(value["protocol"], 1);
+    value.as_object_mut().unwrap().remove("protocol");
+    fs::write(&entry.path, value.to_string()).unwrap();
+    assert_eq!(entry.read().await.unwrap().unwrap().protocol, Version::V2);
 }

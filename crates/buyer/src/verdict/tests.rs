@@ -93,3 +93,53 @@ fn what_is_printed_of_a_seller_is_printable_and_short() {
     assert!(reading.paid);
     assert_eq!(reading.transaction.as_deref(), Some("0xabc"));
 }
+
+fn with_headers(status: u16, headers: &[(&'static str, String)]) -> Reading {
+    let mut answer = answer(status, &Said::Nothing);
+    for (name, text) in headers {
+        answer.headers.insert(*name, HeaderValue::from_str(text).unwrap());
+    }
+    read(&answer)
+}
+
+#[test]
+fn a_receipt_of_version_1_is_read_as_one_of_version_2() {
+    let receipt = |value: Value| header::encode(&value).unwrap();
+    for (status, value, want) in [
+        (
+            404,
+            json!({"success": true, "transaction": "0xa", "network": "base", "payer": "0xb", "errorReason": null}),
+            Verdict::Done,
+        ),
+        (
+            402,
+            json!({"success": false, "transaction": null, "network": "base", "payer": null, "errorReason": "insufficient_funds"}),
+            Verdict::Refused,
+        ),
+        (
+            402,
+            json!({"success": false, "transaction": "0xa", "network": "base", "errorReason": "x"}),
+            Verdict::Unknown,
+        ),
+        (
+            402,
+            json!({"success": false, "network": "base", "errorReason": "unexpected_settle_error"}),
+            Verdict::Unknown,
+        ),
+    ] {
+        let reading = with_headers(status, &[(X_PAYMENT_RESPONSE, receipt(value.clone()))]);
+        assert_eq!(reading.verdict, want, "{value}");
+    }
+    // The receipt of version 2 is looked at first; one that cannot be read hides nothing.
+    let paid = receipt(json!({"success": true, "transaction": "0xa", "network": "base"}));
+    let pending = header::encode(&SettleResponse::failed(
+        Reason::SettlementPending,
+        &Network::eip155(84532),
+        None,
+        None,
+    ));
+    let both = [(PAYMENT_RESPONSE, pending.unwrap()), (X_PAYMENT_RESPONSE, paid.clone())];
+    assert_eq!(with_headers(402, &both).verdict, Verdict::Unknown);
+    let unreadable = [(PAYMENT_RESPONSE, "%%%".to_owned()), (X_PAYMENT_RESPONSE, paid)];
+    assert!(with_headers(200, &unreadable).paid);
+}

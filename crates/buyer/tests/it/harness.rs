@@ -10,11 +10,13 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use faregate_buyer::{Buyer, BuyerConfig, BuyerRequest, Limits};
+use faregate_buyer::{Buyer, BuyerConfig, BuyerRequest, Limits, Version};
 use faregate_evm::wallet::Wallet;
 use faregate_protocol::eip3009::Eip3009Payload;
-use faregate_protocol::header::{PAYMENT_REQUIRED, PAYMENT_RESPONSE, PAYMENT_SIGNATURE};
-use faregate_protocol::{Network, PaymentPayload, Reason, SettleResponse, header};
+use faregate_protocol::header::{
+    PAYMENT_REQUIRED, PAYMENT_RESPONSE, PAYMENT_SIGNATURE, X_PAYMENT, X_PAYMENT_RESPONSE,
+};
+use faregate_protocol::{Network, PaymentPayload, Reason, SettleResponse, header, v1};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -27,6 +29,10 @@ pub(crate) const CONTENT: &str = "what was bought";
 pub(crate) enum Act {
     Challenge,
     Quote(Value),
+    /// A challenge in both versions.
+    Both,
+    /// A status with this body.
+    Json(u16, Value),
     Deliver,
     /// Moves the money, then does something else.
     SettleThen(Box<Act>),
@@ -46,10 +52,20 @@ pub(crate) enum Act {
 /// From the number of earlier requests with a payment, and whether this one has one.
 type Script = Arc<dyn Fn(usize, bool) -> Act + Send + Sync>;
 
+/// What a seller is made of.
+#[derive(Clone)]
+struct Stand {
+    books: Arc<Books>,
+    script: Script,
+    version: Version,
+}
+
 #[derive(Default)]
 pub(crate) struct Books {
     /// Path and payment header of each request, in order.
     pub(crate) seen: Mutex<Vec<(String, Option<String>)>>,
+    /// Names of the payment headers, in order.
+    pub(crate) names: Mutex<Vec<&'static str>>,
     /// Body of each request, in the same order.
     pub(crate) bodies: Mutex<Vec<Vec<u8>>>,
     pub(crate) settled: Mutex<HashSet<String>>,
@@ -61,9 +77,17 @@ pub(crate) struct Seller {
 }
 
 pub(crate) async fn seller(script: impl Fn(usize, bool) -> Act + Send + Sync + 'static) -> Seller {
+    seller_of(Version::V2, script).await
+}
+
+/// A seller that speaks this version.
+pub(crate) async fn seller_of(
+    version: Version,
+    script: impl Fn(usize, bool) -> Act + Send + Sync + 'static,
+) -> Seller {
     let books = Arc::new(Books::default());
-    let state: (Arc<Books>, Script) = (books.clone(), Arc::new(script));
-    let router = Router::new().fallback(serve).with_state(state);
+    let stand = Stand { books: books.clone(), script: Arc::new(script), version };
+    let router = Router::new().fallback(serve).with_state(stand);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, router).await });
@@ -103,12 +127,16 @@ impl Seller {
     }
 }
 
-async fn serve(
-    State((books, script)): State<(Arc<Books>, Script)>,
-    request: Request<Body>,
-) -> Response {
-    let payment = request.headers().get(PAYMENT_SIGNATURE);
-    let payment = payment.map(|value| value.to_str().unwrap().to_owned());
+async fn serve(State(stand): State<Stand>, request: Request<Body>) -> Response {
+    let books = &stand.books;
+    let mut payment = None;
+    for name in [PAYMENT_SIGNATURE, X_PAYMENT] {
+        for value in request.headers().get_all(name) {
+            books.names.lock().unwrap().push(name);
+            assert!(payment.is_none(), "a payment in several headers");
+            payment = Some(value.to_str().unwrap().to_owned());
+        }
+    }
     let path = request.uri().path().to_owned();
     let earlier = {
         let mut seen = books.seen.lock().unwrap();
@@ -118,21 +146,23 @@ async fn serve(
     };
     let body = axum::body::to_bytes(request.into_body(), 1 << 20).await.unwrap();
     books.bodies.lock().unwrap().push(body.to_vec());
-    act(&books, payment.as_deref(), script(earlier, payment.is_some())).await
+    let script = (stand.script)(earlier, payment.is_some());
+    act(&stand, payment.as_deref(), script).await
 }
 
-async fn act(books: &Books, payment: Option<&str>, mut act: Act) -> Response {
+async fn act(stand: &Stand, payment: Option<&str>, mut act: Act) -> Response {
     loop {
         act = match act {
             Act::SettleThen(then) => {
                 let nonce = read(payment.unwrap()).authorization.nonce.to_string();
-                books.settled.lock().unwrap().insert(nonce);
+                stand.books.settled.lock().unwrap().insert(nonce);
                 *then
             }
             Act::After(time, then) => {
                 tokio::time::sleep(time).await;
                 *then
             }
+            other if stand.version == Version::V1 => return in_version_1(answer(other)),
             other => return answer(other),
         }
     }
@@ -148,6 +178,14 @@ fn answer(act: Act) -> Response {
             let value = encoded(&challenge("Payment required", option));
             with(402).header(PAYMENT_REQUIRED, value).body(Body::from("{}")).unwrap()
         }
+        Act::Both => {
+            let value = encoded(&challenge("Payment required", quote()));
+            let mut old = json!({"x402Version": 1, "accepts": [option_v1(&quote())]});
+            old["accepts"][0]["maxAmountRequired"] = json!("1");
+            let response = with(402).header(PAYMENT_REQUIRED, value);
+            response.body(Body::from(old.to_string())).unwrap()
+        }
+        Act::Json(status, value) => with(status).body(Body::from(value.to_string())).unwrap(),
         Act::Refuse(reason) => {
             let value = encoded(&challenge(reason, quote()));
             with(402).header(PAYMENT_REQUIRED, value).body(Body::from("{}")).unwrap()
@@ -211,12 +249,48 @@ pub(crate) fn challenge(error: &str, option: Value) -> Value {
     })
 }
 
+/// As a seller of version 1 says it: the challenge in the body, the receipt under its old name.
+fn in_version_1(response: Response) -> Response {
+    let (mut head, mut body) = response.into_parts();
+    if let Some(challenge) = head.headers.remove(PAYMENT_REQUIRED) {
+        let challenge: Value = header::decode(challenge.as_bytes()).unwrap();
+        let accepts: Vec<_> =
+            challenge["accepts"].as_array().unwrap().iter().map(option_v1).collect();
+        let old = json!({"x402Version": 1, "error": challenge["error"], "accepts": accepts});
+        body = Body::from(old.to_string());
+    }
+    if let Some(receipt) = head.headers.remove(PAYMENT_RESPONSE) {
+        let receipt = v1::outcome(header::decode(receipt.as_bytes()).unwrap());
+        let value = header::encode(&receipt).unwrap().parse().unwrap();
+        head.headers.insert(X_PAYMENT_RESPONSE, value);
+    }
+    Response::from_parts(head, body)
+}
+
+/// An option of version 2 as version 1 says it; a member it cannot say stays as it is.
+pub(crate) fn option_v1(option: &Value) -> Value {
+    let mut option = option.clone();
+    let members = option.as_object_mut().unwrap();
+    let amount = members.remove("amount").unwrap_or_default();
+    members.insert("maxAmountRequired".to_owned(), amount);
+    let network = members["network"].as_str().and_then(|text| text.parse().ok());
+    if let Some(name) = network.as_ref().and_then(v1::network_name) {
+        members.insert("network".to_owned(), json!(name));
+    }
+    for (key, text) in [("resource", "http://seller/thing"), ("description", ""), ("mimeType", "")]
+    {
+        members.insert(key.to_owned(), json!(text));
+    }
+    option
+}
+
 pub(crate) fn payload(header: &str) -> PaymentPayload {
     header::decode(header.as_bytes()).unwrap()
 }
 
 pub(crate) fn read(header: &str) -> Eip3009Payload {
-    Eip3009Payload::read(&payload(header).payload).unwrap()
+    let payment: Value = header::decode(header.as_bytes()).unwrap();
+    Eip3009Payload::read(payment["payload"].as_object().unwrap()).unwrap()
 }
 
 /// A buyer and its state directory; the directory is the same for every buyer made of it.

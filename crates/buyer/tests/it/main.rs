@@ -9,3 +9,4 @@ mod hostile;
 mod redirects;
 mod resume;
 mod unknown;
+mod version_1;
