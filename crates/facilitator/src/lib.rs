@@ -12,6 +12,7 @@
 //!  settle.rs     a settlement that outlives its client; no answer is "pending", never "failed"
 //!  supported.rs  what can be settled
 //!  measure.rs    how long answers took
+//!  openapi.rs    the description of all this
 //!  answer.rs     every answer that is not the protocol's
 //! ```
 
@@ -19,6 +20,7 @@ pub mod answer;
 pub mod body;
 pub mod limits;
 pub mod message;
+pub mod openapi;
 pub mod router;
 pub mod serve;
 pub mod settle;

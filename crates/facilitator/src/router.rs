@@ -19,7 +19,7 @@ use tokio::sync::Semaphore;
 
 use crate::answer::{Refusal, json_answer};
 use crate::limits::Limits;
-use crate::{settle, supported, verify};
+use crate::{openapi, settle, supported, verify};
 
 /// What the API stands on.
 #[derive(Clone)]
@@ -44,8 +44,8 @@ pub(crate) struct Api {
     pub(crate) settling: Arc<Semaphore>,
 }
 
-/// The HTTP API: `POST /verify`, `POST /settle`, `GET /supported`, `/health`, `/healthz`,
-/// `/readyz`.
+/// The HTTP API: `POST /verify`, `POST /settle`, `GET /supported`, `/openapi.json`, `/health`,
+/// `/healthz`, `/readyz`.
 pub fn router(state: FacilitatorState) -> Router {
     let api = Api {
         verifying: Arc::new(Semaphore::new(state.limits.max_verifying)),
@@ -59,6 +59,7 @@ pub fn router(state: FacilitatorState) -> Router {
         .route("/verify", get(|| async { usage("/verify") }).post(verify::post))
         .route("/settle", get(|| async { usage("/settle") }).post(settle::post))
         .route("/supported", get(supported::get))
+        .route("/openapi.json", get(openapi::get))
         .route("/health", get(health))
         .route("/healthz", get(ops::alive))
         .route("/readyz", get(ready))

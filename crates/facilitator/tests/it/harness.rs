@@ -157,7 +157,7 @@ pub(crate) async fn open(
 impl Door {
     pub(crate) async fn post(&self, path: &str, body: impl Into<reqwest::Body>) -> Answer {
         let request = self.client.post(format!("{}{path}", self.url)).body(body);
-        Answer::of(request.send().await.unwrap()).await
+        Answer::of("POST", path, request.send().await.unwrap()).await
     }
 
     pub(crate) async fn post_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
@@ -174,13 +174,12 @@ impl Door {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        Answer::of(request.send().await.unwrap()).await
+        Answer::of("POST", path, request.send().await.unwrap()).await
     }
 
     pub(crate) async fn send(&self, method: &str, path: &str) -> Answer {
-        let method = method.parse().unwrap();
-        let request = self.client.request(method, format!("{}{path}", self.url));
-        Answer::of(request.send().await.unwrap()).await
+        let request = self.client.request(method.parse().unwrap(), format!("{}{path}", self.url));
+        Answer::of(method, path, request.send().await.unwrap()).await
     }
 
     #[track_caller]
@@ -201,10 +200,11 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    async fn of(response: Response) -> Self {
+    async fn of(method: &str, path: &str, response: Response) -> Self {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let text = response.text().await.unwrap();
         assert!(!text.contains(CANARY), "an answer repeats what was sent: {text}");
+        crate::description::assert_described(method, path, status, &headers, &text);
         let body = if text.is_empty() { Value::Null } else { text.parse().unwrap() };
         Self { status, headers, body }
     }

@@ -7,6 +7,7 @@ use faregate_facilitator::{Limits, ServeLimits};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use crate::description::assert_status_described;
 use crate::harness::{Act, Door, door, door_with, good};
 
 async fn connect(door: &Door) -> TcpStream {
@@ -63,6 +64,7 @@ async fn a_body_that_never_ends_is_408() {
     let mut answer = vec![0; 12];
     stream.read_exact(&mut answer).await.unwrap();
     assert_eq!(answer, b"HTTP/1.1 408");
+    assert_status_described("POST", "/settle", 408);
 }
 
 #[tokio::test]
@@ -106,6 +108,7 @@ async fn a_slow_head_is_cut_and_a_large_one_is_431() {
     let mut answer = vec![0; 12];
     stream.read_exact(&mut answer).await.unwrap();
     assert_eq!(answer, b"HTTP/1.1 431");
+    assert_status_described("GET", "/health", 431);
 }
 
 #[tokio::test]

@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used)] // all of this binary is tests
 
 mod bad_input;
+mod description;
 mod harness;
 mod limits;
 mod outcomes;
+mod schema;
 mod secrets;
 mod terms;
 mod version_1;
