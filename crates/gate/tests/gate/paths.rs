@@ -23,6 +23,44 @@ async fn ask(world: &World, method: &str, uri: &str, headers: &[(&str, &str)]) -
     world.send(request.body(faregate_gate::GateBody::empty()).unwrap()).await
 }
 
+const PREFIXES: &[&str] = &[
+    "//",
+    "///",
+    "/./",
+    "/.//",
+    "/%2e/",
+    "/%2E/",
+    "/../",
+    "/%2e%2e/",
+    "/.%2e/",
+    "/x/../",
+    "/x/%2e%2e/",
+    "/x/..%2f",
+    "/%2f",
+    "/%5c",
+    "/;/",
+    "/.;/",
+    "/..;/x/",
+    "/%252e%252e/",
+    "/%c0%ae/",
+    "/%e0%80%ae/",
+    "/%EF%BC%8E/",
+    "/%EF%BC%8F",
+    "/%E2%88%95",
+];
+const SUFFIXES: &[&str] = &[
+    "/", "//", "/.", "/./", "/..", "/%2e", "/x/..", ";", ";a=b", ";a=b/", "%3ba", "%2f", "%2F",
+    "%5c", "%00", "%20", ".", "..", "%2e", "%0a", "%0d%0a", "%23", "%3f", "%3Fa", "/%20", "/.",
+    "%09",
+];
+const WORDS: &[&str] = &["WEATHER", "Weather", "weatheR", "WeAtHeR", "w%45ather"];
+const OTHER_ORIGINS: &[&str] = &[
+    "https://evil.example",
+    "http://api.example.com",
+    "https://api.example.com:8443",
+    "https://user@api.example.com",
+];
+
 /// Spellings of `/weather` that some server reads as `/weather`.
 fn spellings() -> Vec<String> {
     let mut all: Vec<String> = Vec::new();
@@ -48,51 +86,18 @@ fn spellings() -> Vec<String> {
             all.push(format!("/{before}{junk}{c}{after}"));
         }
     }
-    for prefix in [
-        "//",
-        "///",
-        "/./",
-        "/.//",
-        "/%2e/",
-        "/%2E/",
-        "/../",
-        "/%2e%2e/",
-        "/.%2e/",
-        "/x/../",
-        "/x/%2e%2e/",
-        "/x/..%2f",
-        "/%2f",
-        "/%5c",
-        "/;/",
-        "/.;/",
-        "/..;/x/",
-        "/%252e%252e/",
-        "/%c0%ae/",
-        "/%e0%80%ae/",
-        "/%EF%BC%8E/",
-        "/%EF%BC%8F",
-        "/%E2%88%95",
-    ] {
+    for prefix in PREFIXES {
         all.push(format!("{prefix}{word}"));
         all.push(format!("{prefix}{}", word.to_uppercase()));
     }
-    for suffix in [
-        "/", "//", "/.", "/./", "/..", "/%2e", "/x/..", ";", ";a=b", ";a=b/", "%3ba", "%2f", "%2F",
-        "%5c", "%00", "%20", ".", "..", "%2e", "%0a", "%0d%0a", "%23", "%3f", "%3Fa", "/%20", "/.",
-        "%09",
-    ] {
+    for suffix in SUFFIXES {
         all.push(format!("/{word}{suffix}"));
         all.push(format!("/{}{suffix}", word.to_uppercase()));
     }
-    for word in ["WEATHER", "Weather", "weatheR", "WeAtHeR", "w%45ather"] {
+    for word in WORDS {
         all.push(format!("/{word}"));
     }
-    for authority in [
-        "https://evil.example",
-        "http://api.example.com",
-        "https://api.example.com:8443",
-        "https://user@api.example.com",
-    ] {
+    for authority in OTHER_ORIGINS {
         all.push(format!("{authority}/weather"));
     }
     all

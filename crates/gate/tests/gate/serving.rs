@@ -77,6 +77,38 @@ async fn heads_are_bounded_in_size_number_and_time() {
 }
 
 #[tokio::test]
+async fn no_bytes_of_a_target_reach_a_priced_resource() {
+    let world = World::new(memory());
+    let (address, _stop, _serving) = listen(&world, Duration::from_secs(1)).await;
+    for target in [
+        b"/weather\xc3\xa9".as_slice(),
+        b"/weather\xff",
+        b"/wea\x00ther",
+        b"/wea\tther",
+        b"/weather\x7f",
+        b"/wea\\ther",
+        b"\\weather",
+        b"weather",
+        b"http://evil.example/weather",
+        b"https://api.example.com@evil.example/weather",
+        b"//api.example.com/weather",
+        b"/%77eather",
+        b"/weather/",
+        b"*",
+        b"",
+    ] {
+        let request = [b"GET ", target, b" HTTP/1.1\r\nhost: x\r\n\r\n"].concat();
+        let heard = exchange(address, &request).await;
+        assert!(heard.starts_with("HTTP/1.1 400 "), "{target:?}: {heard}");
+    }
+    for target in ["/weather#x", "/weather?", "https://api.example.com/weather"] {
+        let heard = exchange(address, get(target, "").as_bytes()).await;
+        assert!(heard.starts_with("HTTP/1.1 402 "), "{target}: {heard}");
+    }
+    assert_eq!(world.runs(), 0);
+}
+
+#[tokio::test]
 async fn a_drain_lets_requests_end_and_has_an_end_itself() {
     let world = World::new(memory());
     world.facilitator.will_settle(Outcome::PaidAfter(Duration::from_millis(150)));
