@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use faregate_gate::{GateBody, RemoteConfig, RemoteFacilitator};
+use faregate_gate::{ClientError, GateBody, RemoteConfig, RemoteFacilitator};
 use faregate_protocol::{
     Facilitator, FacilitatorError, PaymentPayload, PaymentRequest, SettleTerms,
 };
@@ -158,6 +158,9 @@ async fn only_plain_urls_are_facilitators() {
         };
         assert!(!error.to_string().contains("canary"), "{error}");
     }
+    // Whether this machine has root certificates is its own affair; either way nothing panics.
+    let tls = RemoteFacilitator::new(RemoteConfig::new("https://h/".parse().unwrap()));
+    assert!(matches!(tls, Ok(_) | Err(ClientError::Roots(_))));
     let (upstream, heard) = saying(200, json!({"kinds": []}).to_string()).await;
     let remote = remote(&upstream);
     assert!(remote.supported().await.unwrap().kinds.is_empty());
