@@ -42,6 +42,15 @@ pub struct Slot {
     pub nonce: u64,
 }
 
+/// Fees of a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fees {
+    /// Most it pays for one unit of gas, in wei.
+    pub max_fee_wei: u128,
+    /// Tip for one unit of gas, in wei.
+    pub tip_wei: u128,
+}
+
 /// Signed bytes that have not left the process. They hold a bearer authorization, so `Debug`
 /// leaves them out.
 #[derive(Clone, PartialEq, Eq)]
@@ -127,10 +136,18 @@ pub trait Chain: Send + Sync {
     ) -> Result<Inspection, ChainError>;
 
     /// *Prepare*: signs a transaction for a slot. Nothing leaves the process but fee questions.
+    /// With `replaces`, its fees are high enough to replace a transaction of the same slot that
+    /// pays those.
     ///
     /// # Errors
-    /// [`ChainError`].
-    async fn prepare(&self, intent: Intent<'_>, slot: &Slot) -> Result<Prepared, ChainError>;
+    /// [`ChainError`]; [`ChainError::FeeCeiling`] when the fees would have to be above the
+    /// configured ceiling.
+    async fn prepare(
+        &self,
+        intent: Intent<'_>,
+        slot: &Slot,
+        replaces: Option<Fees>,
+    ) -> Result<Prepared, ChainError>;
 
     /// *Broadcast*: sends bytes that the ledger has recorded.
     async fn broadcast(&self, raw: &[u8]) -> Broadcast;

@@ -57,11 +57,14 @@ struct State {
     pool: BTreeMap<(String, u64), Transaction>,
     sent: Vec<String>,
     distinct: HashSet<String>,
+    blocks_made: u64,
     broadcasts: u64,
 }
 
 #[derive(Clone, Debug, Default)]
 struct Block {
+    /// Never the same twice, as a hash is.
+    id: u64,
     time: u64,
     transactions: Vec<Mined>,
 }
@@ -99,7 +102,7 @@ impl SimulatedChain {
     /// its nonce allows.
     #[must_use]
     pub fn new(chain_id: u64, signers: &[&str], now_unix: u64, automine: bool) -> Self {
-        let genesis = Block { time: now_unix, transactions: Vec::new() };
+        let genesis = Block { id: 0, time: now_unix, transactions: Vec::new() };
         let state =
             State { now: now_unix, blocks: vec![genesis.clone(), genesis], ..State::default() };
         Self {

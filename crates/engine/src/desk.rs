@@ -1,19 +1,18 @@
 //! What the workers of one chain share.
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use faregate_chain::Chain;
 use faregate_ledger::SettlementStore;
 use faregate_protocol::PaymentKey;
 use faregate_telemetry::Metrics;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, broadcast, watch};
 
 use crate::Limits;
 use crate::clock::Clock;
 use crate::wake::Wakers;
 
-/// One chain with its ledger, lanes and waiting callers.
+/// One chain with its ledger and waiting callers.
 pub(crate) struct Desk {
     pub(crate) chain: Arc<dyn Chain>,
     pub(crate) store: Arc<dyn SettlementStore>,
@@ -21,63 +20,42 @@ pub(crate) struct Desk {
     pub(crate) metrics: Metrics,
     pub(crate) limits: Limits,
     pub(crate) wakers: Wakers,
-    /// Tells the reconciler that bytes were sent.
-    pub(crate) sent: Notify,
-    /// Tells the lanes that a nonce was mined.
-    pub(crate) mined: Notify,
-    lanes: Vec<mpsc::Sender<PaymentKey>>,
-    queued: Mutex<HashSet<PaymentKey>>,
+    /// Tells the lanes that there may be work.
+    pub(crate) work: Notify,
+    /// Tells the reconciler that there may be something to see.
+    pub(crate) seen: Notify,
 }
 
-/// The lanes take no more work.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct QueueFull;
-
 impl Desk {
-    pub(crate) fn new(
-        chain: Arc<dyn Chain>,
-        store: Arc<dyn SettlementStore>,
-        clock: Arc<dyn Clock>,
-        metrics: Metrics,
-        limits: Limits,
-        lanes: Vec<mpsc::Sender<PaymentKey>>,
-    ) -> Self {
-        Self {
-            chain,
-            store,
-            clock,
-            metrics,
-            limits,
-            wakers: Wakers::default(),
-            sent: Notify::new(),
-            mined: Notify::new(),
-            lanes,
-            queued: Mutex::default(),
-        }
-    }
-
     pub(crate) fn network(&self) -> &str {
         self.chain.network().as_str()
     }
 
-    pub(crate) fn has_room(&self) -> bool {
-        self.lanes.iter().any(|lane| lane.capacity() > 0)
+    /// Something about this payment changed, here or in another process.
+    fn stir(&self, key: &PaymentKey) {
+        self.wakers.wake(key);
+        self.work.notify_waiters();
+        self.seen.notify_one();
     }
+}
 
-    /// Hands a reserved payment to the lane with the shortest queue, once.
-    pub(crate) fn enqueue(&self, key: PaymentKey) -> Result<(), QueueFull> {
-        let mut queued = self.queued.lock().unwrap_or_else(PoisonError::into_inner);
-        if queued.contains(&key) {
-            return Ok(());
+/// Passes the ledger's hints on. Workers and waiting callers also look by themselves, so a hint
+/// that is missed costs time only.
+pub(crate) async fn pass_on_hints(
+    desk: Arc<Desk>,
+    mut hints: broadcast::Receiver<PaymentKey>,
+    mut stopped: watch::Receiver<bool>,
+) {
+    loop {
+        let hint = tokio::select! {
+            biased;
+            _ = stopped.changed() => return,
+            hint = hints.recv() => hint,
+        };
+        match hint {
+            Ok(key) => desk.stir(&key),
+            Err(broadcast::error::RecvError::Lagged(_)) => {}
+            Err(broadcast::error::RecvError::Closed) => return,
         }
-        let lane = self.lanes.iter().max_by_key(|lane| lane.capacity()).ok_or(QueueFull)?;
-        lane.try_send(key).map_err(|_| QueueFull)?;
-        queued.insert(key);
-        Ok(())
-    }
-
-    /// The lane is done with this entry of its queue.
-    pub(crate) fn dequeued(&self, key: &PaymentKey) {
-        self.queued.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
     }
 }

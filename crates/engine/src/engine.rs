@@ -6,17 +6,19 @@ use faregate_chain::Chain;
 use faregate_ledger::SettlementStore;
 use faregate_protocol::Network;
 use faregate_telemetry::Metrics;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 use crate::clock::Clock;
-use crate::desk::Desk;
+use crate::desk::{Desk, pass_on_hints};
+use crate::wake::Wakers;
 use crate::{Limits, lane, reconcile};
 
 /// Verifies and settles payments on its chains. Cheap to clone.
 #[derive(Clone)]
 pub struct Engine {
     pub(crate) desks: Arc<[Arc<Desk>]>,
+    pub(crate) store: Arc<dyn SettlementStore>,
 }
 
 /// The engine's workers. Dropping it ends them; what they had begun is in the ledger.
@@ -39,24 +41,24 @@ impl Engine {
         let mut workers = JoinSet::new();
         let mut desks = Vec::with_capacity(chains.len());
         for chain in chains {
-            let signers = chain.signers();
-            let (senders, receivers): (Vec<_>, Vec<_>) =
-                signers.iter().map(|_| mpsc::channel(limits.queue)).unzip();
-            let desk = Arc::new(Desk::new(
+            let desk = Arc::new(Desk {
                 chain,
-                Arc::clone(store),
-                Arc::clone(clock),
-                metrics.clone(),
+                store: Arc::clone(store),
+                clock: Arc::clone(clock),
+                metrics: metrics.clone(),
                 limits,
-                senders,
-            ));
-            for (signer, queue) in signers.into_iter().zip(receivers) {
-                workers.spawn(lane::run(Arc::clone(&desk), signer, queue, stopped.clone()));
+                wakers: Wakers::default(),
+                work: Notify::new(),
+                seen: Notify::new(),
+            });
+            for signer in desk.chain.signers() {
+                workers.spawn(lane::run(Arc::clone(&desk), signer, stopped.clone()));
             }
             workers.spawn(reconcile::run(Arc::clone(&desk), stopped.clone()));
+            workers.spawn(pass_on_hints(Arc::clone(&desk), store.moved(), stopped.clone()));
             desks.push(desk);
         }
-        (Self { desks: desks.into() }, Running { stop, workers })
+        (Self { desks: desks.into(), store: Arc::clone(store) }, Running { stop, workers })
     }
 
     pub(crate) fn desk(&self, network: &Network) -> Option<&Arc<Desk>> {

@@ -2,8 +2,9 @@
 //!
 //! ```text
 //!  verify.rs      would it settle now? (advice)
-//!  settle.rs      reserve the key, hand it to a lane, wait for the outcome
+//!  settle.rs      reserve the key, wait for the outcome
 //!  lane.rs        one worker a signer: nonce -> sign -> STORE THE BYTES -> send
+//!  tenure.rs      the lease that makes it one, over all processes
 //!  reconcile.rs   one worker a chain: looks for proof; the only one who says paid or dead
 //!  wake.rs        tells waiting callers that a payment moved
 //!  facilitator.rs the port that doors see
@@ -20,6 +21,7 @@ mod lane;
 pub mod limits;
 mod reconcile;
 mod settle;
+mod tenure;
 mod verify;
 mod wake;
 

@@ -5,39 +5,57 @@ use std::time::Duration;
 /// Bounds and intervals.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Settlements that may wait for a lane; above it new ones are turned away.
-    pub queue: usize,
+    /// Settlements without an outcome; above it new ones are turned away.
+    pub queue: u64,
     /// Transactions of one lane that may be in flight; public nodes promise no more than 16.
     pub in_flight: usize,
     /// How long a settle call waits when its caller names no deadline.
     pub settle_wait: Duration,
     /// Longest wait a caller's deadline can ask for.
     pub settle_wait_max: Duration,
-    /// Wait before the first retry of a step that failed for want of the chain or the ledger.
-    pub retry_first: Duration,
-    /// Longest wait between two tries.
-    pub retry_max: Duration,
-    /// How often a lane's mined nonce is looked at while transactions are in flight.
+    /// How long after its wait a caller still counts as waiting: it asks again soon.
+    pub want_grace: Duration,
+    /// Life of a lease on a lane or a chain; it is prolonged at a third of it.
+    pub lease_ttl: Duration,
+    /// How often a lane looks at its nonces while transactions are in flight.
     pub watch_every: Duration,
-    /// How often everything that is open is looked at again: rebroadcast, third-party settlement,
-    /// finality, death.
-    pub sweep_every: Duration,
-    /// A settlement that moved more recently is left to the fast path.
-    pub sweep_quiet: Duration,
-    /// Settlements looked at in one sweep.
-    pub sweep_batch: u32,
-    /// A reservation that nobody asks for and nothing was signed for is only watched after this.
-    pub dormant_after: Duration,
-    /// Observations, a sweep apart, that find a used nonce and none of our transactions before the
-    /// nonce counts as used by somebody else.
-    pub foreign_after: u32,
-    /// Tries to sign or send after which a payment is set aside for an operator.
+    /// How often an idle lane or reconciler looks for work that nobody told it of.
+    pub idle_every: Duration,
+    /// Stored bytes that the endpoint does not know are sent again after this.
+    pub resend_after: Duration,
+    /// A transaction whose turn it is and that is not mined by then is replaced with higher fees.
+    pub bump_after: Duration,
+    /// Transactions that may be signed for one nonce, replacements included.
+    pub attempts_per_slot: usize,
+    /// How long the chain must deny a nonce that the ledger has closed before it opens again.
+    pub heal_after: Duration,
+    /// Most nonces that are healed at once; a larger difference is an operator's to look at.
+    pub heal_span: u64,
+    /// Wait before the next look at a settlement without news; doubled each time.
+    pub look_first: Duration,
+    /// Longest wait between two looks at a settlement without proof.
+    pub look_max: Duration,
+    /// Longest wait between two looks at a proven settlement whose block is not final.
+    pub look_proven_max: Duration,
+    /// A settlement that moved more recently is left to the lane.
+    pub look_quiet: Duration,
+    /// Settlements looked at in one round.
+    pub look_batch: u32,
+    /// Looks under way at once.
+    pub looks_at_once: usize,
+    /// How long a used nonce and none of our transactions must be seen together before the nonce
+    /// counts as used by somebody else.
+    pub foreign_after: Duration,
+    /// Deterministic failures to sign after which a payment is set aside for an operator.
     pub tries: i64,
     /// Transactions that may be spent on one payment, reverted ones included: with the gas limit
     /// of a transaction this bounds what a payment can cost.
     pub transactions_per_payment: usize,
     /// Seconds of validity that must be left to begin a transaction.
     pub min_seconds_left: u64,
+    /// Seconds after the end of validity at which a payment without an outcome is set aside for an
+    /// operator; it is still watched.
+    pub unexplained_after_secs: u64,
 }
 
 impl Default for Limits {
@@ -47,17 +65,26 @@ impl Default for Limits {
             in_flight: 16,
             settle_wait: Duration::from_secs(30),
             settle_wait_max: Duration::from_secs(120),
-            retry_first: Duration::from_millis(100),
-            retry_max: Duration::from_secs(5),
+            want_grace: Duration::from_secs(10),
+            lease_ttl: Duration::from_secs(5),
             watch_every: Duration::from_millis(250),
-            sweep_every: Duration::from_secs(2),
-            sweep_quiet: Duration::from_secs(2),
-            sweep_batch: 256,
-            dormant_after: Duration::from_secs(60),
-            foreign_after: 3,
+            idle_every: Duration::from_secs(1),
+            resend_after: Duration::from_secs(2),
+            bump_after: Duration::from_secs(20),
+            attempts_per_slot: 8,
+            heal_after: Duration::from_secs(6),
+            heal_span: 64,
+            look_first: Duration::from_secs(2),
+            look_max: Duration::from_secs(30),
+            look_proven_max: Duration::from_secs(60),
+            look_quiet: Duration::from_secs(2),
+            look_batch: 256,
+            looks_at_once: 8,
+            foreign_after: Duration::from_secs(6),
             tries: 20,
             transactions_per_payment: 3,
             min_seconds_left: 6,
+            unexplained_after_secs: 3600,
         }
     }
 }

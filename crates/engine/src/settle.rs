@@ -8,7 +8,6 @@ use faregate_ledger::{LedgerError, NewSettlement, Reserved, Settlement, Settleme
 use faregate_protocol::{
     FacilitatorError, PaymentKey, PaymentRequest, Reason, SettleResponse, SettleTerms,
 };
-use serde_json::json;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -30,51 +29,29 @@ pub(crate) async fn settle(
 ) -> Result<SettleResponse, FacilitatorError> {
     let network = &request.payment_requirements.network;
     let refuse = |reason, payer| Ok(SettleResponse::failed(reason, network, None, payer));
-    let Some(desk) = engine.desk(network) else { return refuse(Reason::InvalidNetwork, None) };
-    let authorization = match desk.chain.read(request) {
-        Ok(authorization) => authorization,
-        Err(reason) => return refuse(reason, None),
+    // A known payment is answered from its row, whatever has become of its chain or asset since.
+    let key = PaymentKey::of(&request.payment_payload, &request.payment_requirements);
+    let stored = match &key {
+        Ok((key, _)) => match engine.store.find_settlement(key).await {
+            Ok(stored) => stored,
+            Err(error) => {
+                // It may be known and paid: nothing may be promised.
+                tracing::error!(%error, payment = key.short(), "asked without the ledger");
+                return refuse(Reason::SettlementPending, None);
+            }
+        },
+        Err(_) => None,
     };
-    let call = Call::new(desk, request, terms);
-    let stored = desk.store.find_settlement(&authorization.key).await;
-    if let Some(stored) = stored.map_err(|error| ledger_down(&error))? {
-        return call.join(stored).await;
-    }
-    // What verify found may have changed, and nothing is sent for a payment that cannot settle.
-    let (authorization, head) = match desk.chain.inspect(request, desk.clock.now_unix()).await {
-        Ok(Inspection::Valid { authorization, head }) => (authorization, head),
-        Ok(Inspection::Invalid { reason, payer }) => return refuse(reason, payer),
-        Err(error) => {
-            tracing::warn!(network = desk.network(), %error, "not settled: the chain is silent");
-            return Err(CHAIN_DOWN);
-        }
-    };
-    if !desk.has_room() {
-        return Err(QUEUE_FULL);
-    }
-    let hashes = (request.payment_requirements.hash(), request.payment_payload.signed_hash());
-    let (Ok(requirements_hash), Ok(payload_hash)) = hashes else {
-        return refuse(Reason::InvalidPayload, Some(authorization.payer));
-    };
-    let new = NewSettlement {
-        key: authorization.key,
-        settle_id: call.caller,
-        caller_has_key: terms.settle_id.is_some(),
-        requirements_hash,
-        payload_hash,
-        request: request.clone(),
-        network: network.to_string(),
-        payer: authorization.payer,
-        pay_to: authorization.pay_to,
-        asset: authorization.asset,
-        amount: authorization.amount,
-        valid_before: authorization.valid_before,
-        head_at_claim: head,
-    };
-    // Even if the row was stored and the answer got lost: a lane works only for callers who ask.
-    match desk.store.reserve(&new).await.map_err(|error| ledger_down(&error))? {
-        Reserved::New(stored) => call.wait(*stored).await,
-        Reserved::Exists(stored) => call.join(*stored).await,
+    match (stored, engine.desk(network)) {
+        (Some(stored), Some(desk)) => Call::new(desk, request, terms).join(stored).await,
+        (Some(stored), None) => Ok(SettleResponse::failed(
+            Reason::SettlementPending,
+            network,
+            stored.transactions.last().cloned(),
+            Some(stored.new.payer),
+        )),
+        (None, Some(desk)) => Call::new(desk, request, terms).begin().await,
+        (None, None) => refuse(Reason::InvalidNetwork, None),
     }
 }
 
@@ -109,6 +86,70 @@ impl<'a> Call<'a> {
         }
     }
 
+    /// A payment that was not seen before.
+    async fn begin(&self) -> Result<SettleResponse, FacilitatorError> {
+        let network = &self.request.payment_requirements.network;
+        let refuse = |reason, payer| Ok(SettleResponse::failed(reason, network, None, payer));
+        if let Err(reason) = self.desk.chain.read(self.request) {
+            return refuse(reason, None);
+        }
+        // What verify found may have changed, and nothing is sent that cannot settle.
+        let now = self.desk.clock.now_unix();
+        let (authorization, head) = match self.desk.chain.inspect(self.request, now).await {
+            Ok(Inspection::Valid { authorization, head }) => (authorization, head),
+            Ok(Inspection::Invalid { reason, payer }) => return refuse(reason, payer),
+            Err(error) => {
+                let network = self.desk.network();
+                tracing::warn!(network, %error, "not settled: the chain is silent");
+                return Err(CHAIN_DOWN);
+            }
+        };
+        let open = self.desk.store.unresolved(self.desk.network()).await;
+        if open.map_err(|error| ledger_down(&error))? >= self.desk.limits.queue {
+            return Err(QUEUE_FULL);
+        }
+        let requirements_hash = self.request.payment_requirements.hash();
+        let payload_hash = self.request.payment_payload.signed_hash();
+        let (Ok(requirements_hash), Ok(payload_hash)) = (requirements_hash, payload_hash) else {
+            return refuse(Reason::InvalidPayload, Some(authorization.payer));
+        };
+        let new = NewSettlement {
+            key: authorization.key,
+            settle_id: self.caller,
+            caller_has_key: self.has_key,
+            requirements_hash,
+            payload_hash,
+            request: self.request.clone(),
+            network: network.to_string(),
+            payer: authorization.payer,
+            pay_to: authorization.pay_to,
+            asset: authorization.asset,
+            amount: authorization.amount,
+            valid_before: authorization.valid_before,
+            head_at_claim: head,
+        };
+        // If the row is stored and this answer is lost, it is signed only while wanted.
+        let reserved = self.desk.store.reserve(&new, self.wait_ms()).await;
+        match reserved.map_err(|error| self.reservation_unknown(&error)) {
+            Ok(Reserved::New(stored)) => self.wait(*stored).await,
+            Ok(Reserved::Exists(stored)) => self.join(*stored).await,
+            Err(answer) => answer,
+        }
+    }
+
+    fn reservation_unknown(&self, error: &LedgerError) -> Result<SettleResponse, FacilitatorError> {
+        tracing::error!(%error, "a reservation may or may not be stored");
+        let network = &self.request.payment_requirements.network;
+        Ok(SettleResponse::failed(Reason::SettlementPending, network, None, None))
+    }
+
+    /// How long the payment counts as wanted.
+    fn wait_ms(&self) -> u64 {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        let left = left.saturating_add(self.desk.limits.want_grace);
+        u64::try_from(left.as_millis()).unwrap_or(u64::MAX)
+    }
+
     /// Somebody reserved the key before: the same payment, or not.
     async fn join(&self, stored: Settlement) -> Result<SettleResponse, FacilitatorError> {
         let same_requirements =
@@ -118,17 +159,11 @@ impl<'a> Call<'a> {
         if !same_requirements || !same_payload {
             return Ok(self.failed(&stored, Reason::RequirementsChanged, None));
         }
-        if stored.state == State::Dormant && self.owns(&stored) {
-            let evidence = json!({ "asked_again": true });
-            let key = &stored.new.key;
-            let moved = self.desk.store.move_settlement(
-                key,
-                State::Dormant,
-                State::Reserved,
-                "api",
-                evidence,
-            );
-            moved.await.map_err(|error| ledger_down(&error))?;
+        if self.owns(&stored)
+            && matches!(stored.state, State::Reserved | State::Dormant)
+            && let Err(error) = self.desk.store.want(&stored.new.key, self.wait_ms()).await
+        {
+            tracing::error!(%error, "a waiting caller could not be recorded");
         }
         self.wait(stored).await
     }
@@ -145,10 +180,6 @@ impl<'a> Call<'a> {
             stored = self.read(&key).await.unwrap_or(stored);
             if let Some(answer) = self.answer(&stored).await {
                 return Ok(answer);
-            }
-            if stored.state == State::Reserved && self.owns(&stored) {
-                // A full queue is retried at the next look.
-                let _ = self.desk.enqueue(key);
             }
             let now = Instant::now();
             if now >= self.deadline {

@@ -33,10 +33,6 @@ impl Wakers {
             notify.notify_waiters();
         }
     }
-
-    pub(crate) fn anybody_waits(&self, key: &PaymentKey) -> bool {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).contains_key(key)
-    }
 }
 
 impl Waiting<'_> {

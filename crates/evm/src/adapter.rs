@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use alloy_primitives::Address;
 use async_trait::async_trait;
 use faregate_chain::{
-    Authorization, Broadcast, Chain, ChainError, Inspection, Intent, LaneState, Observation,
+    Authorization, Broadcast, Chain, ChainError, Fees, Inspection, Intent, LaneState, Observation,
     Prepared, Slot, Watch,
 };
 use faregate_protocol::{Network, PaymentRequest, Reason, SupportedKind, X402_VERSION};
@@ -15,7 +15,7 @@ use crate::assets::Assets;
 use crate::claim::Claim;
 use crate::code_seen::CodeSeen;
 use crate::config::EvmConfig;
-use crate::fees::Fees;
+use crate::fees::FeeSource;
 use crate::rpc::{Call, Rpc, call, decode};
 use crate::schemes::exact;
 use crate::signer::TransactionSigner;
@@ -28,7 +28,7 @@ pub struct EvmChain {
     pub(crate) chain_id: u64,
     pub(crate) rpc: Rpc,
     pub(crate) assets: Assets,
-    pub(crate) fees: Fees,
+    pub(crate) fees: FeeSource,
     pub(crate) signers: Vec<Arc<dyn TransactionSigner>>,
     /// Payers that were seen to have code.
     pub(crate) contract_payers: CodeSeen,
@@ -57,7 +57,11 @@ impl EvmChain {
         let rpc = Rpc::new(&config.network, chain_id, config.urls()?, config.call_timeout)?;
         let chain = Self {
             assets: Assets::new(config.profiles()?, chain_id),
-            fees: Fees::new(config.network.clone(), config.max_fee_per_gas_wei, config.min_tip_wei),
+            fees: FeeSource::new(
+                config.network.clone(),
+                config.max_fee_per_gas_wei,
+                config.min_tip_wei,
+            ),
             network: config.network,
             chain_id,
             rpc,
@@ -170,8 +174,13 @@ impl Chain for EvmChain {
         inspect::inspect(self, request, now_unix).await
     }
 
-    async fn prepare(&self, intent: Intent<'_>, slot: &Slot) -> Result<Prepared, ChainError> {
-        prepare::prepare(self, intent, slot).await
+    async fn prepare(
+        &self,
+        intent: Intent<'_>,
+        slot: &Slot,
+        replaces: Option<Fees>,
+    ) -> Result<Prepared, ChainError> {
+        prepare::prepare(self, intent, slot, replaces).await
     }
 
     async fn broadcast(&self, raw: &[u8]) -> Broadcast {

@@ -58,7 +58,10 @@ const ENDPOINT_FAILED: &[i64] = &[-32005, -32601, -32700, -32600, 429];
 
 /// Sends `raw`.
 pub(crate) async fn send(rpc: &Rpc, raw: &[u8]) -> Broadcast {
-    match rpc.send_raw(Call::send_raw(raw)).await {
+    let taken = |answer: &Answer| {
+        matches!(read(answer, raw), Broadcast::Accepted | Broadcast::AlreadyKnown)
+    };
+    match rpc.send_raw(Call::send_raw(raw), taken).await {
         Ok(answer) => read(&answer, raw),
         Err(_) => Broadcast::Unknown,
     }

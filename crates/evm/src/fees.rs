@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use faregate_chain::ChainError;
+use faregate_chain::{ChainError, Fees};
 use faregate_protocol::Network;
 use serde_json::Value;
 use tokio::sync::Mutex;
@@ -11,25 +11,16 @@ use tokio::sync::Mutex;
 use crate::limits::{FEE_CACHED_FOR, FEE_HISTORY_BLOCKS, FEE_HISTORY_PERCENTILE};
 use crate::rpc::{Call, Rpc, call, decode};
 
-/// Fees for one unit of gas, in wei.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Fee {
-    /// Most it may cost, tip included.
-    pub(crate) max_wei: u128,
-    /// Tip.
-    pub(crate) tip_wei: u128,
-}
-
 /// The fee of one chain, asked at most once a second.
 #[derive(Debug)]
-pub(crate) struct Fees {
+pub(crate) struct FeeSource {
     network: Network,
     ceiling_wei: u128,
     min_tip_wei: u128,
-    cached: Mutex<Option<(Instant, Result<Fee, ChainError>)>>,
+    cached: Mutex<Option<(Instant, Result<Fees, ChainError>)>>,
 }
 
-impl Fees {
+impl FeeSource {
     /// Nothing asked yet.
     pub(crate) fn new(network: Network, ceiling_wei: u128, min_tip_wei: u128) -> Self {
         Self { network, ceiling_wei, min_tip_wei, cached: Mutex::new(None) }
@@ -39,7 +30,7 @@ impl Fees {
     ///
     /// # Errors
     /// [`ChainError::FeeCeiling`] above the ceiling; another [`ChainError`] without an answer.
-    pub(crate) async fn now(&self, rpc: &Rpc) -> Result<Fee, ChainError> {
+    pub(crate) async fn now(&self, rpc: &Rpc) -> Result<Fees, ChainError> {
         // Held over the question, so that many waiters ask once and fail together.
         let mut cached = self.cached.lock().await;
         if let Some((_, fee)) = cached.as_ref().filter(|(at, _)| at.elapsed() < FEE_CACHED_FOR) {
@@ -50,21 +41,41 @@ impl Fees {
         fee
     }
 
-    async fn ask(&self, rpc: &Rpc) -> Result<Fee, ChainError> {
+    async fn ask(&self, rpc: &Rpc) -> Result<Fees, ChainError> {
         let [history] =
             rpc.batch_of([Call::fee_history(FEE_HISTORY_BLOCKS, FEE_HISTORY_PERCENTILE)]).await?;
         let history = rpc.value(history, call::FEE_HISTORY)?;
         let (base, tip) = read(&history).ok_or_else(|| rpc.nonsense(call::FEE_HISTORY))?;
-        let fee = offer(base, tip.max(self.min_tip_wei));
-        if fee.max_wei > self.ceiling_wei {
+        self.below_ceiling(offer(base, tip.max(self.min_tip_wei)))
+    }
+
+    /// At least `fee`, and enough above `replaced` that a pool takes it in its place.
+    ///
+    /// # Errors
+    /// [`ChainError::FeeCeiling`].
+    pub(crate) fn above(&self, fee: Fees, replaced: Fees) -> Result<Fees, ChainError> {
+        self.below_ceiling(Fees {
+            max_fee_wei: fee.max_fee_wei.max(raised(replaced.max_fee_wei)),
+            tip_wei: fee.tip_wei.max(raised(replaced.tip_wei)),
+        })
+    }
+
+    fn below_ceiling(&self, fee: Fees) -> Result<Fees, ChainError> {
+        if fee.max_fee_wei > self.ceiling_wei || fee.tip_wei > fee.max_fee_wei {
             return Err(ChainError::FeeCeiling { network: self.network.to_string() });
         }
         Ok(fee)
     }
 }
 
-fn offer(base_wei: u128, tip_wei: u128) -> Fee {
-    Fee { max_wei: base_wei.saturating_mul(2).saturating_add(tip_wei), tip_wei }
+/// Pools ask for 10 % more on both fees; 15 % leaves room for rounding.
+fn raised(wei: u128) -> u128 {
+    const PERCENT: u128 = 115;
+    wei.saturating_mul(PERCENT).div_ceil(100).max(wei.saturating_add(1))
+}
+
+fn offer(base_wei: u128, tip_wei: u128) -> Fees {
+    Fees { max_fee_wei: base_wei.saturating_mul(2).saturating_add(tip_wei), tip_wei }
 }
 
 /// The base fee of the next block and the median of the tips, in wei.
@@ -96,7 +107,7 @@ mod tests {
             "reward": [["0x0"], ["0x9"], ["0x5"], ["0x7"]],
         });
         assert_eq!(read(&history), Some((100, 7)));
-        assert_eq!(offer(100, 7), Fee { max_wei: 207, tip_wei: 7 });
+        assert_eq!(offer(100, 7), Fees { max_fee_wei: 207, tip_wei: 7 });
         let quiet = json!({"baseFeePerGas": ["0x1", "0x64"], "reward": null});
         assert_eq!(read(&quiet), Some((100, 0)));
     }
@@ -118,9 +129,21 @@ mod tests {
 
     proptest! {
         #[test]
+        fn a_replacement_is_ten_percent_above_on_both_fees(max: u64, tip: u64) {
+            let (max, tip) = (u128::from(max).max(u128::from(tip)), u128::from(tip));
+            let source = FeeSource::new(Network::eip155(1), u128::MAX, 0);
+            let old = Fees { max_fee_wei: max, tip_wei: tip };
+            let new = source.above(old, old).unwrap();
+            prop_assert!(new.max_fee_wei * 100 >= max * 110 && new.tip_wei * 100 >= tip * 110);
+            prop_assert!(new.max_fee_wei > max && new.tip_wei > tip);
+            let low = FeeSource::new(Network::eip155(1), max, 0);
+            prop_assert!(low.above(old, old).is_err());
+        }
+
+        #[test]
         fn an_offer_never_wraps(base: u128, tip: u128) {
             let fee = offer(base, tip);
-            prop_assert!(fee.max_wei >= fee.tip_wei && fee.max_wei >= base);
+            prop_assert!(fee.max_fee_wei >= fee.tip_wei && fee.max_fee_wei >= base);
         }
     }
 }

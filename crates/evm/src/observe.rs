@@ -165,7 +165,10 @@ async fn paid(
     view: &View,
     receipt: &Receipt,
 ) -> Result<Option<Evidence>, ChainError> {
-    if !receipt.succeeded || receipt.block_number <= subject.head_at_claim {
+    // Our own transactions were signed after the claim, whatever number their block has: a
+    // reorganisation may put one into a block with the number of the claim's head.
+    let ours = subject.transactions.contains(&receipt.transaction);
+    if !receipt.succeeded || (!ours && receipt.block_number <= subject.head_at_claim) {
         return Ok(None);
     }
     let Some(log_index) = evidence::paying_log(&receipt.logs, &subject.movement) else {

@@ -4,12 +4,11 @@
 use alloy_consensus::{SignableTransaction, TxEip1559};
 use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{Address, Bytes, Signature, TxKind, U256};
-use faregate_chain::{ChainError, Intent, Prepared, Slot};
+use faregate_chain::{ChainError, Fees, Intent, Prepared, Slot};
 use faregate_protocol::{PaymentRequest, address};
 
 use crate::adapter::EvmChain;
 use crate::claim::Claim;
-use crate::fees::Fee;
 use crate::limits::{NO_OP_GAS, SIGN_TIMEOUT};
 use crate::mechanisms::eip3009;
 use crate::signature;
@@ -26,6 +25,7 @@ pub(crate) async fn prepare(
     chain: &EvmChain,
     intent: Intent<'_>,
     slot: &Slot,
+    replaces: Option<Fees>,
 ) -> Result<Prepared, ChainError> {
     let signer = chain.signer(&slot.signer)?;
     let errand = match intent {
@@ -33,7 +33,10 @@ pub(crate) async fn prepare(
         Intent::NoOp => Errand { to: signer.address(), input: Bytes::new(), gas_limit: NO_OP_GAS },
     };
     chain.check_signers_once().await?;
-    let fee = chain.fees.now(&chain.rpc).await?;
+    let mut fee = chain.fees.now(&chain.rpc).await?;
+    if let Some(replaced) = replaces {
+        fee = chain.fees.above(fee, replaced)?;
+    }
     sign(signer, unsigned(chain.chain_id, slot.nonce, errand, fee)).await
 }
 
@@ -54,12 +57,12 @@ fn transfer(chain: &EvmChain, request: &PaymentRequest) -> Result<Errand, ChainE
     })
 }
 
-fn unsigned(chain_id: u64, nonce: u64, errand: Errand, fee: Fee) -> TxEip1559 {
+fn unsigned(chain_id: u64, nonce: u64, errand: Errand, fee: Fees) -> TxEip1559 {
     TxEip1559 {
         chain_id,
         nonce,
         gas_limit: errand.gas_limit,
-        max_fee_per_gas: fee.max_wei,
+        max_fee_per_gas: fee.max_fee_wei,
         max_priority_fee_per_gas: fee.tip_wei,
         to: TxKind::Call(errand.to),
         value: U256::ZERO,
@@ -120,7 +123,7 @@ mod tests {
     fn transaction() -> TxEip1559 {
         let errand =
             Errand { to: Address::repeat_byte(5), input: Bytes::from_static(&[1]), gas_limit: 7 };
-        unsigned(84532, 3, errand, Fee { max_wei: 207, tip_wei: 7 })
+        unsigned(84532, 3, errand, Fees { max_fee_wei: 207, tip_wei: 7 })
     }
 
     #[tokio::test]

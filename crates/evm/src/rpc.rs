@@ -141,20 +141,26 @@ impl Rpc {
         self.batch(&calls).await?.try_into().map_err(|_| self.nonsense(method))
     }
 
-    /// Sends signed bytes to the first endpoint that answers. An endpoint's refusal is an answer.
+    /// Sends signed bytes to one endpoint after the other until `taken` says that one took them.
+    /// Without any, the first refusal is the answer. Sending the same bytes twice is harmless.
     ///
     /// # Errors
     /// [`ChainError`] when none answered; the bytes may or may not be on their way.
-    pub(crate) async fn send_raw(&self, call: Call) -> Result<Answer, ChainError> {
+    pub(crate) async fn send_raw(
+        &self,
+        call: Call,
+        taken: impl Fn(&Answer) -> bool,
+    ) -> Result<Answer, ChainError> {
         let calls = [call];
-        let mut error = ChainError::Unreachable { network: self.network.to_string() };
+        let mut outcome = Err(ChainError::Unreachable { network: self.network.to_string() });
         for endpoint in self.endpoints.iter() {
             match self.send_to(endpoint, &calls).await {
-                Ok(answer) => return Ok(answer),
-                Err(found) => error = found,
+                Ok(answer) if taken(&answer) => return Ok(answer),
+                answer if outcome.is_err() => outcome = answer,
+                _ => {}
             }
         }
-        Err(error)
+        outcome
     }
 
     async fn send_to(&self, endpoint: &Endpoint, calls: &[Call; 1]) -> Result<Answer, ChainError> {

@@ -17,6 +17,12 @@ pub enum LedgerError {
         /// What failed, without content of rows.
         detail: String,
     },
+    /// Somebody else holds the lease now, or it ran out. Nothing was stored: stop.
+    #[error("the lease {name} is lost")]
+    LeaseLost {
+        /// Name of the lease.
+        name: String,
+    },
     /// A stored row makes no sense to this version.
     #[error("the ledger holds a row that this version cannot read: {what}")]
     Corrupt {

@@ -9,6 +9,7 @@
 //! | U2 | `claims.grant_id` set once, by compare-and-set | two answers for one claim |
 //! | U3 | `settlements.payment_key` primary key | many callers of settle |
 //! | U4 | `settlements.success_reported_to` set once | many successes for one settlement |
+//! | U5 | a write names its lease token | two writers on one signer |
 //! | U6 | `nonce_slots` primary key | two intents for one nonce |
 //! | U7 | one live `slot_items` row a payment | one payment in two live slots |
 //! | U8, U9 | `evidence.payment_key` unique, log primary key | one log for two payments, and back |
@@ -26,7 +27,8 @@ pub use claims::{Claim, ClaimMove, ClaimStore, Claimed, Hold, NewClaim};
 pub use error::LedgerError;
 pub use journal::JournalEntry;
 pub use settlements::{
-    Attempt, EvidenceRow, NewSettlement, Reserved, Settlement, SettlementStore, SlotRow,
+    Attempt, EvidenceRow, LaneRows, Lease, NewSettlement, Reserved, Settlement, SettlementStore,
+    SlotRow,
 };
 pub use sqlite::SqliteLedger;
 pub use transitions::{ClaimState, SettlementState, SlotKind, SlotState};

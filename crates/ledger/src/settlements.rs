@@ -51,6 +51,12 @@ pub struct Settlement {
     pub success_reported_to: Option<Uuid>,
     /// Tries to sign or send, failed ones included.
     pub tries: i64,
+    /// A caller waits for it now.
+    pub wanted: bool,
+    /// Looks of the reconciler since it last moved.
+    pub looks: u32,
+    /// It lives in a slot whose nonce is not known to be mined.
+    pub in_open_slot: bool,
     /// Own transactions that carry it, oldest first.
     pub transactions: Vec<String>,
     /// The proof, once there is one.
@@ -59,6 +65,8 @@ pub struct Settlement {
     pub reserved_unix_ms: i64,
     /// When it last moved, unix milliseconds by the database's clock.
     pub updated_unix_ms: i64,
+    /// The database's clock when this was read, unix milliseconds.
+    pub read_unix_ms: i64,
 }
 
 /// Outcome of trying to reserve.
@@ -68,6 +76,27 @@ pub enum Reserved {
     New(Box<Settlement>),
     /// The key was reserved before.
     Exists(Box<Settlement>),
+}
+
+/// The right to work on something alone. Every write checks the token, so that a holder who slept
+/// through the end of its lease changes nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// What it is for, such as `lane eip155:84532 0x...`.
+    pub name: String,
+    /// Who holds it.
+    pub owner: Uuid,
+    /// +1 at each change of holder.
+    pub token: i64,
+}
+
+/// What a lane has open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaneRows {
+    /// Slots that are EMPTY or SIGNED, lowest nonce first.
+    pub open: Vec<SlotRow>,
+    /// One above the highest nonce that was ever allocated; 0 for a new lane.
+    pub next_nonce: u64,
 }
 
 /// One nonce of a lane.
@@ -81,8 +110,10 @@ pub struct SlotRow {
     pub nonce: u64,
     /// What it is for.
     pub kind: SlotKind,
-    /// The payment that lives in it, if one does.
-    pub live_key: Option<PaymentKey>,
+    /// The payment it was allocated for; none for a no-op.
+    pub key: Option<PaymentKey>,
+    /// That payment still lives in it.
+    pub live: bool,
     /// Its signed transactions, oldest first.
     pub attempts: Vec<Attempt>,
 }
@@ -124,11 +155,34 @@ pub struct EvidenceRow {
 /// The engine's side of a ledger. Time is the database's clock.
 #[async_trait]
 pub trait SettlementStore: Send + Sync {
-    /// Inserts RESERVED, or finds what is there (U3).
+    /// Takes a lease, or prolongs one's own. `None`: somebody else holds it.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    async fn lease(
+        &self,
+        name: &str,
+        owner: Uuid,
+        ttl_ms: u64,
+    ) -> Result<Option<Lease>, LedgerError>;
+
+    /// Ends a lease, so that the next holder need not wait for its end.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    async fn give_up(&self, lease: &Lease) -> Result<(), LedgerError>;
+
+    /// Inserts RESERVED, or finds what is there (U3). Its caller waits for `wait_ms`.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`]: whether it was stored is unknown; call again.
-    async fn reserve(&self, new: &NewSettlement) -> Result<Reserved, LedgerError>;
+    async fn reserve(&self, new: &NewSettlement, wait_ms: u64) -> Result<Reserved, LedgerError>;
+
+    /// An entitled caller waits for `wait_ms` from now; a DORMANT payment becomes RESERVED again.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    async fn want(&self, key: &PaymentKey, wait_ms: u64) -> Result<(), LedgerError>;
 
     /// Reads a settlement.
     ///
@@ -136,72 +190,119 @@ pub trait SettlementStore: Send + Sync {
     /// [`LedgerError`].
     async fn find_settlement(&self, key: &PaymentKey) -> Result<Option<Settlement>, LedgerError>;
 
-    /// Settlements of `network` that are not at their end, those that moved longest ago first,
-    /// without those that moved less than `quiet_ms` ago.
+    /// RESERVED payments of `network` that a caller waits for and that live in no slot, earliest
+    /// end of validity first.
     ///
     /// # Errors
     /// [`LedgerError`].
-    async fn open_settlements(
+    async fn wanted(&self, network: &str, limit: u32) -> Result<Vec<Settlement>, LedgerError>;
+
+    /// Settlements of `network` whose next look is due: those without proof first, then by time.
+    /// What moved less than `quiet_ms` ago is left alone, unless its slot was closed.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    async fn due(
         &self,
         network: &str,
         quiet_ms: u64,
         limit: u32,
     ) -> Result<Vec<Settlement>, LedgerError>;
 
-    /// The lane's next nonce for this payment: one above the highest slot, but at least
-    /// `floor_nonce`. Stores an EMPTY slot with the payment alive in it (U6, U7), in one
-    /// transaction. A payment that lives in a slot already gets that slot.
+    /// Nothing was found: the next look is due in `next_in_ms`.
+    ///
+    /// # Errors
+    /// [`LedgerError::LeaseLost`] among others.
+    async fn looked(
+        &self,
+        lease: &Lease,
+        key: &PaymentKey,
+        next_in_ms: u64,
+    ) -> Result<(), LedgerError>;
+
+    /// How many settlements of `network` have neither proof nor end.
     ///
     /// # Errors
     /// [`LedgerError`].
+    async fn unresolved(&self, network: &str) -> Result<u64, LedgerError>;
+
+    /// The open slots of a lane.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    async fn lane(&self, network: &str, signer: &str) -> Result<LaneRows, LedgerError>;
+
+    /// The lane's next nonce, at least `floor_nonce`, for this payment: stores an EMPTY slot with
+    /// the payment alive in it (U6, U7), in one transaction. `None`: the payment is not RESERVED
+    /// any more, or lives in a slot.
+    ///
+    /// # Errors
+    /// [`LedgerError::LeaseLost`] among others.
     async fn allocate_slot(
         &self,
+        lease: &Lease,
         network: &str,
         signer: &str,
         floor_nonce: u64,
         key: &PaymentKey,
-    ) -> Result<SlotRow, LedgerError>;
+    ) -> Result<Option<SlotRow>, LedgerError>;
 
-    /// Stores signed bytes for a slot, before they leave: slot and payment become SIGNED.
+    /// Stores signed bytes for a slot, before they leave: slot and payment become SIGNED. `false`:
+    /// the slot changed, or its payment is not RESERVED any more; send nothing.
     ///
     /// # Errors
-    /// [`LedgerError`]: send nothing.
-    async fn record_attempt(&self, slot: &SlotRow, attempt: &Attempt) -> Result<(), LedgerError>;
-
-    /// The payment in this slot will never be paid by it: the slot becomes a no-op that still has
-    /// to be signed.
-    ///
-    /// # Errors
-    /// [`LedgerError`].
-    async fn make_no_op(&self, slot: &SlotRow) -> Result<(), LedgerError>;
-
-    /// Slots of a lane that are EMPTY or SIGNED, lowest nonce first.
-    ///
-    /// # Errors
-    /// [`LedgerError`].
-    async fn open_slots(&self, network: &str, signer: &str) -> Result<Vec<SlotRow>, LedgerError>;
-
-    /// A transaction with this nonce was mined; the slot is done.
-    ///
-    /// # Errors
-    /// [`LedgerError`].
-    async fn close_slots_below(
+    /// [`LedgerError`]: whether they are stored is unknown; read the lane before going on.
+    async fn record_attempt(
         &self,
+        lease: &Lease,
+        slot: &SlotRow,
+        attempt: &Attempt,
+    ) -> Result<bool, LedgerError>;
+
+    /// An EMPTY slot whose payment will not be sent in it becomes a no-op that still has to be
+    /// signed. `false`: it was not EMPTY.
+    ///
+    /// # Errors
+    /// [`LedgerError::LeaseLost`] among others.
+    async fn make_no_op(&self, lease: &Lease, slot: &SlotRow) -> Result<bool, LedgerError>;
+
+    /// Transactions with these nonces were mined. Payments that live in them are due for a look.
+    ///
+    /// # Errors
+    /// [`LedgerError::LeaseLost`] among others.
+    async fn close_slots(
+        &self,
+        lease: &Lease,
         network: &str,
         signer: &str,
-        mined_nonce: u64,
+        nonces: &[u64],
+    ) -> Result<(), LedgerError>;
+
+    /// The chain has not mined the nonces `from..to` after all: closed slots open again, nonces
+    /// without a slot get one for a no-op. Returns how many.
+    ///
+    /// # Errors
+    /// [`LedgerError::LeaseLost`] among others.
+    async fn reopen_slots(
+        &self,
+        lease: &Lease,
+        network: &str,
+        signer: &str,
+        from: u64,
+        to: u64,
     ) -> Result<u64, LedgerError>;
 
-    /// Moves a settlement if it still is in `from`; `false`: it moved without us.
+    /// Moves a settlement if it still is in `from`; `false`: it moved without us. A payment that
+    /// becomes RESERVED, DEAD or QUARANTINED leaves its slot.
     ///
     /// # Errors
     /// [`LedgerError::IllegalMove`] for a move the state machine does not have.
     async fn move_settlement(
         &self,
+        lease: &Lease,
         key: &PaymentKey,
         from: SettlementState,
         to: SettlementState,
-        actor: &'static str,
         evidence: Value,
     ) -> Result<bool, LedgerError>;
 
@@ -209,20 +310,22 @@ pub trait SettlementStore: Send + Sync {
     /// without us, or this log already pays for another payment.
     ///
     /// # Errors
-    /// [`LedgerError`].
+    /// [`LedgerError::LeaseLost`] among others.
     async fn record_mined(
         &self,
+        lease: &Lease,
         key: &PaymentKey,
         from: SettlementState,
         evidence: &EvidenceRow,
     ) -> Result<bool, LedgerError>;
 
-    /// MINED to BROADCAST: the block is gone; the proof is taken back and the payment returns to
-    /// its slot.
+    /// The block is gone: the proof is taken back. The payment returns to the slot of its newest
+    /// transaction as BROADCAST; one that never had a transaction of ours becomes RESERVED. Either
+    /// way it is wanted until it expires, because its success may have been told.
     ///
     /// # Errors
-    /// [`LedgerError`].
-    async fn undo_mined(&self, key: &PaymentKey) -> Result<bool, LedgerError>;
+    /// [`LedgerError::LeaseLost`] among others.
+    async fn undo_mined(&self, lease: &Lease, key: &PaymentKey) -> Result<bool, LedgerError>;
 
     /// Counts a try before it is made and returns the count.
     ///
@@ -236,4 +339,8 @@ pub trait SettlementStore: Send + Sync {
     /// # Errors
     /// [`LedgerError`].
     async fn report_success(&self, key: &PaymentKey, caller: Uuid) -> Result<bool, LedgerError>;
+
+    /// Names of payments that moved or became wanted. A hint to look, never a fact; some may be
+    /// missed.
+    fn moved(&self) -> tokio::sync::broadcast::Receiver<PaymentKey>;
 }

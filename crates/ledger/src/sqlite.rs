@@ -5,6 +5,7 @@
 //! durable: WAL with `synchronous = FULL`.
 
 mod claims;
+mod leases;
 mod settlements;
 mod slots;
 
@@ -20,7 +21,8 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow,
     SqliteSynchronous,
 };
-use sqlx::{Row, Sqlite, Transaction};
+use sqlx::{ConnectOptions as _, Row, Sqlite, Transaction};
+use tokio::sync::broadcast;
 use uuid::Uuid;
 
 use crate::LedgerError;
@@ -31,6 +33,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connections that only read.
 const READERS: u32 = 4;
+/// Hints that a slow listener may fall behind by before it misses some.
+const MOVED_BACKLOG: usize = 1024;
 /// Milliseconds of the database's clock, as SQL.
 macro_rules! now_ms {
     () => {
@@ -51,6 +55,7 @@ pub struct SqliteLedger {
     writer: SqlitePool,
     reader: SqlitePool,
     deployment: Uuid,
+    moved: broadcast::Sender<PaymentKey>,
     // Held for as long as any clone lives; the kernel lets go of it when the process dies.
     _lock: Option<Arc<File>>,
 }
@@ -113,7 +118,8 @@ impl SqliteLedger {
             .and_then(|row| row.try_get(0))
             .map_err(unavailable)?;
         let deployment = id.parse().map_err(|_| LedgerError::Corrupt { what: "deployment.id" })?;
-        Ok(Self { writer, reader, deployment, _lock: lock })
+        let (moved, _) = broadcast::channel(MOVED_BACKLOG);
+        Ok(Self { writer, reader, deployment, moved, _lock: lock })
     }
 
     /// Ends all connections after their running statements.
@@ -132,6 +138,11 @@ impl SqliteLedger {
         let mode = mode.and_then(|row| row.try_get(0)).map_err(unavailable)?;
         let level = level.and_then(|row| row.try_get(0)).map_err(unavailable)?;
         Ok((mode, level))
+    }
+
+    /// Tells whoever listens that a payment moved. Nobody may be listening.
+    fn tell(&self, key: PaymentKey) {
+        let _ = self.moved.send(key);
     }
 
     async fn begin(&self) -> Result<Transaction<'static, Sqlite>, LedgerError> {
@@ -162,6 +173,7 @@ fn durable(options: SqliteConnectOptions) -> SqliteConnectOptions {
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(BUSY_TIMEOUT)
+        .disable_statement_logging()
 }
 
 async fn pool(options: SqliteConnectOptions, most: u32) -> Result<SqlitePool, LedgerError> {

@@ -132,7 +132,7 @@ impl SettlementState {
             (S::Reserved, S::Signed | S::Dormant | S::Mined | S::Dead | S::Quarantined)
                 | (S::Signed, S::Broadcast | S::Mined | S::Dead | S::Quarantined | S::Reserved)
                 | (S::Broadcast, S::Mined | S::Dead | S::Quarantined | S::Reserved)
-                | (S::Mined, S::Final | S::Broadcast)
+                | (S::Mined, S::Final | S::Broadcast | S::Reserved)
                 | (S::Dormant, S::Reserved | S::Mined | S::Dead | S::Quarantined)
                 | (S::Quarantined, S::Reserved | S::Mined | S::Dead)
         )

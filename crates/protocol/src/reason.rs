@@ -207,6 +207,7 @@ impl Reason {
             self,
             Self::SettlementPending
                 | Self::DuplicateSettlement
+                | Self::RequirementsChanged
                 | Self::EvmNonceAlreadyUsed
                 | Self::UnexpectedSettleError
                 | Self::InternalError

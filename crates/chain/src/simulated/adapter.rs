@@ -5,8 +5,9 @@ use faregate_protocol::{Network, PaymentKey, PaymentRequest, Reason, SupportedKi
 
 use super::{SimulatedChain, State, TRANSFER_GAS, Transaction, Use};
 use crate::{
-    Authorization, Broadcast, Chain, ChainError, DeathCause, DeathProof, Evidence, Inspection,
-    Intent, LaneState, Observation, Outcome, Prepared, Slot, Watch, observation::Reverted,
+    Authorization, Broadcast, Chain, ChainError, DeathCause, DeathProof, Evidence, Fees,
+    Inspection, Intent, LaneState, Observation, Outcome, Prepared, Slot, Watch,
+    observation::Reverted,
 };
 
 impl SimulatedChain {
@@ -86,7 +87,12 @@ impl Chain for SimulatedChain {
         Ok(Inspection::Valid { authorization, head: state.head() })
     }
 
-    async fn prepare(&self, intent: Intent<'_>, slot: &Slot) -> Result<Prepared, ChainError> {
+    async fn prepare(
+        &self,
+        intent: Intent<'_>,
+        slot: &Slot,
+        replaces: Option<Fees>,
+    ) -> Result<Prepared, ChainError> {
         let state = self.up()?;
         if state.faults.signer_down {
             return Err(ChainError::Signer { detail: "the simulated signer is down" });
@@ -99,7 +105,8 @@ impl Chain for SimulatedChain {
             PaymentKey::of(&r.payment_payload, &r.payment_requirements)
                 .map_or("?".to_owned(), |(key, _)| key.short())
         });
-        let hash = format!("0x{}-{}-{what}", slot.signer, slot.nonce);
+        let tip_wei = replaces.map_or(1, |fees| fees.tip_wei.saturating_add(1));
+        let hash = format!("0x{}-{}-{what}-{tip_wei}", slot.signer, slot.nonce);
         let transaction = Transaction {
             hash: hash.clone(),
             signer: slot.signer.clone(),
@@ -108,7 +115,13 @@ impl Chain for SimulatedChain {
         };
         let raw = serde_json::to_vec(&transaction)
             .map_err(|_| ChainError::Unsupported { detail: "not JSON" })?;
-        Ok(Prepared { transaction: hash, raw, max_fee_wei: 1, tip_wei: 1, gas_limit: TRANSFER_GAS })
+        Ok(Prepared {
+            transaction: hash,
+            raw,
+            max_fee_wei: tip_wei,
+            tip_wei,
+            gas_limit: TRANSFER_GAS,
+        })
     }
 
     async fn broadcast(&self, raw: &[u8]) -> Broadcast {
@@ -185,12 +198,12 @@ impl Chain for SimulatedChain {
     async fn lane_state(&self, signer: &str) -> Result<LaneState, ChainError> {
         let state = self.up()?;
         let mined_nonce = state.mined_nonces.get(signer).copied().unwrap_or_default();
-        let waiting = state.pool.keys().filter(|(owner, _)| owner == signer).count() as u64;
-        Ok(LaneState {
-            mined_nonce,
-            pending_nonce: mined_nonce.saturating_add(waiting),
-            balance_wei: u128::MAX,
-        })
+        // As nodes do: a nonce behind a gap does not count.
+        let mut pending_nonce = mined_nonce;
+        while state.pool.contains_key(&(signer.to_owned(), pending_nonce)) {
+            pending_nonce += 1;
+        }
+        Ok(LaneState { mined_nonce, pending_nonce, balance_wei: u128::MAX })
     }
 
     async fn ready(&self) -> Result<(), ChainError> {
@@ -217,7 +230,7 @@ impl State {
                 transaction: mined.transaction.hash.clone(),
                 log_index: index as u64,
                 block_number: number as u64,
-                block_hash: format!("0xblock{number}"),
+                block_hash: format!("0xblock{}", block.id),
                 gas_used: TRANSFER_GAS,
             })
         })

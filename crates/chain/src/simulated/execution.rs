@@ -20,7 +20,8 @@ impl State {
 
     pub(super) fn mine(&mut self, chain_id: u64) {
         let number = self.blocks.len() as u64;
-        let mut block = Block { time: self.now, transactions: Vec::new() };
+        self.blocks_made += 1;
+        let mut block = Block { id: self.blocks_made, time: self.now, transactions: Vec::new() };
         while let Some(transaction) = self.next_in_turn() {
             *self.mined_nonces.entry(transaction.signer.clone()).or_default() += 1;
             let moved = self.execute(&transaction, chain_id, number);

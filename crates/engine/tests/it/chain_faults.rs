@@ -134,32 +134,128 @@ async fn an_authorization_that_was_used_before_is_refused() {
 }
 
 #[tokio::test]
-async fn a_reorganisation_takes_the_payment_back_and_it_settles_again() {
-    for keep in [true, false] {
-        let world = World::new(false).await;
-        let (request, id) = (payment(1), Uuid::new_v4());
-        assert!(is(&world.settle(&request, id).await, "settlement_pending"));
+async fn a_payment_that_fell_out_in_a_reorganisation_settles_again_with_the_same_bytes() {
+    let world = World::new(false).await;
+    let (request, id) = (payment(1), Uuid::new_v4());
+    assert!(is(&world.settle(&request, id).await, "settlement_pending"));
+    world.chain.mine();
+    assert!(world.outcome(&request, id).await.success);
+    let first = world.stored(&request).await.unwrap().evidence.unwrap();
+    world.chain.reorganise(1, false);
+    world.assert_moved(0);
+    let began = std::time::Instant::now();
+    while world.chain.transfers() == 0 {
         world.chain.mine();
-        assert!(world.outcome(&request, id).await.success);
-        world.chain.reorganise(1, keep);
-        world.assert_moved(0);
-        world.until(&request, State::Broadcast).await;
-        world.chain.mine();
-        if !keep {
-            // The bytes fell out of the pool; the sweep sends them again.
-            let sent = world.chain.broadcasts();
-            while world.chain.broadcasts() == sent && world.chain.transfers() == 0 {
-                tokio::time::sleep(std::time::Duration::from_millis(2)).await;
-            }
-            world.chain.mine();
-        }
-        world.until(&request, State::Mined).await;
-        world.chain.mine();
-        world.chain.mine();
-        world.until(&request, State::Final).await;
-        assert_eq!(world.chain.distinct_transactions(), 1, "keep = {keep}");
-        world.assert_moved(1);
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        assert!(began.elapsed().as_secs() < 20, "it did not come back");
     }
+    world.chain.mine();
+    world.chain.mine();
+    world.until(&request, State::Final).await;
+    let second = world.stored(&request).await.unwrap().evidence.unwrap();
+    assert_eq!(first.transaction, second.transaction);
+    assert_ne!(first.block_hash, second.block_hash);
+    assert_eq!(world.chain.distinct_transactions(), 1);
+    world.assert_moved(1);
+}
+
+#[tokio::test]
+async fn an_endpoint_that_has_not_seen_the_proofs_block_undoes_nothing() {
+    let world = World::new(false).await;
+    let (request, id) = (payment(1), Uuid::new_v4());
+    assert!(is(&world.settle(&request, id).await, "settlement_pending"));
+    world.chain.mine();
+    assert!(world.outcome(&request, id).await.success);
+    let version = world.stored(&request).await.unwrap().version;
+    world.chain.reorganise(1, true);
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    let stored = world.stored(&request).await.unwrap();
+    assert_eq!((stored.state, stored.version), (State::Mined, version));
+}
+
+#[tokio::test]
+async fn a_payment_that_a_reorganisation_put_into_another_block_is_proven_anew() {
+    let world = World::new(false).await;
+    let (request, id) = (payment(1), Uuid::new_v4());
+    assert!(is(&world.settle(&request, id).await, "settlement_pending"));
+    world.chain.mine();
+    assert!(world.outcome(&request, id).await.success);
+    let first = world.stored(&request).await.unwrap().evidence.unwrap();
+    world.chain.reorganise(1, true);
+    for _ in 0..3 {
+        world.chain.mine();
+    }
+    world.until(&request, State::Final).await;
+    let second = world.stored(&request).await.unwrap().evidence.unwrap();
+    assert_eq!(first.transaction, second.transaction);
+    assert_ne!(first.block_hash, second.block_hash);
+    world.assert_moved(1);
+}
+
+#[tokio::test]
+async fn a_nonce_that_a_reorganisation_took_back_is_mined_again_before_later_ones() {
+    let world = World::new(false).await;
+    // Two, because the third block would make the first one final.
+    let requests: Vec<_> = (1..=2).map(payment).collect();
+    for (n, request) in requests.iter().enumerate() {
+        let id = Uuid::from_u128(n as u128);
+        assert!(is(&world.settle(request, id).await, "settlement_pending"));
+        world.chain.mine();
+        assert!(world.outcome(request, id).await.success);
+    }
+    // Both fall out of the chain and of the pool.
+    world.chain.reorganise(2, false);
+    world.assert_moved(0);
+    let began = std::time::Instant::now();
+    while world.chain.transfers() < 2 {
+        world.chain.mine();
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        assert!(began.elapsed().as_secs() < 20, "only {} came back", world.chain.transfers());
+    }
+    for request in &requests {
+        world.chain.mine();
+        world.chain.mine();
+        world.until(request, State::Final).await;
+    }
+    assert_eq!(world.chain.distinct_transactions(), 2, "the same bytes");
+    world.assert_moved(2);
+}
+
+#[tokio::test]
+async fn a_stuck_transaction_is_replaced_with_higher_fees_and_the_same_intent() {
+    let world = World::with(false, |limits| {
+        limits.bump_after = std::time::Duration::from_millis(30);
+        limits.attempts_per_slot = 3;
+    })
+    .await;
+    let (request, id) = (payment(1), Uuid::new_v4());
+    let began = std::time::Instant::now();
+    while world.chain.distinct_transactions() < 3 {
+        assert!(is(&world.settle(&request, id).await, "settlement_pending"));
+        assert!(began.elapsed().as_secs() < 20, "not replaced");
+    }
+    assert!(is(&world.settle(&request, id).await, "settlement_pending"));
+    assert_eq!(world.chain.distinct_transactions(), 3, "no more than the limit");
+    world.chain.mine();
+    assert!(world.outcome(&request, id).await.success);
+    world.assert_moved(1);
+}
+
+#[tokio::test]
+async fn a_payment_whose_caller_left_before_it_was_signed_is_never_charged() {
+    let world = World::new(true).await;
+    world.chain.set_faults(Faults { signer_down: true, ..Faults::default() });
+    let (request, id) = (payment(1), Uuid::new_v4());
+    assert!(is(&world.settle(&request, id).await, "settlement_pending"));
+    tokio::time::sleep(std::time::Duration::from_millis(600)).await;
+    world.chain.set_faults(Faults::default());
+    world.until(&request, State::Dormant).await;
+    world.assert_moved(0);
+    // Its nonce was given to a no-op, so the lane goes on.
+    assert!(world.outcome(&payment(2), Uuid::new_v4()).await.success);
+    world.assert_moved(1);
+    assert!(world.outcome(&request, id).await.success, "its caller came back");
+    world.assert_moved(2);
 }
 
 #[tokio::test]

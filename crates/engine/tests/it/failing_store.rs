@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use faregate_ledger::{
-    Attempt, EvidenceRow, LedgerError, NewSettlement, Reserved, Settlement, SettlementState,
-    SettlementStore, SlotRow, SqliteLedger,
+    Attempt, EvidenceRow, LaneRows, Lease, LedgerError, NewSettlement, Reserved, Settlement,
+    SettlementState, SettlementStore, SlotRow, SqliteLedger,
 };
 use faregate_protocol::PaymentKey;
 use serde_json::Value;
@@ -45,77 +45,134 @@ impl FailingStore {
 
 #[async_trait]
 impl SettlementStore for FailingStore {
-    async fn reserve(&self, new: &NewSettlement) -> Result<Reserved, LedgerError> {
-        self.call(self.inner.reserve(new)).await
+    // Reads that workers repeat for ever are not counted: they would hide the interesting calls.
+    async fn lease(
+        &self,
+        name: &str,
+        owner: Uuid,
+        ttl_ms: u64,
+    ) -> Result<Option<Lease>, LedgerError> {
+        self.inner.lease(name, owner, ttl_ms).await
+    }
+
+    async fn give_up(&self, lease: &Lease) -> Result<(), LedgerError> {
+        self.inner.give_up(lease).await
+    }
+
+    async fn wanted(&self, network: &str, limit: u32) -> Result<Vec<Settlement>, LedgerError> {
+        self.inner.wanted(network, limit).await
+    }
+
+    async fn due(
+        &self,
+        network: &str,
+        quiet_ms: u64,
+        limit: u32,
+    ) -> Result<Vec<Settlement>, LedgerError> {
+        self.inner.due(network, quiet_ms, limit).await
+    }
+
+    async fn looked(
+        &self,
+        lease: &Lease,
+        key: &PaymentKey,
+        next_in_ms: u64,
+    ) -> Result<(), LedgerError> {
+        self.inner.looked(lease, key, next_in_ms).await
+    }
+
+    async fn unresolved(&self, network: &str) -> Result<u64, LedgerError> {
+        self.inner.unresolved(network).await
+    }
+
+    async fn lane(&self, network: &str, signer: &str) -> Result<LaneRows, LedgerError> {
+        self.inner.lane(network, signer).await
+    }
+
+    fn moved(&self) -> tokio::sync::broadcast::Receiver<PaymentKey> {
+        self.inner.moved()
+    }
+
+    async fn reserve(&self, new: &NewSettlement, wait_ms: u64) -> Result<Reserved, LedgerError> {
+        self.call(self.inner.reserve(new, wait_ms)).await
+    }
+
+    async fn want(&self, key: &PaymentKey, wait_ms: u64) -> Result<(), LedgerError> {
+        self.call(self.inner.want(key, wait_ms)).await
     }
 
     async fn find_settlement(&self, key: &PaymentKey) -> Result<Option<Settlement>, LedgerError> {
         self.call(self.inner.find_settlement(key)).await
     }
 
-    async fn open_settlements(
-        &self,
-        network: &str,
-        quiet_ms: u64,
-        limit: u32,
-    ) -> Result<Vec<Settlement>, LedgerError> {
-        // Not counted: the sweep repeats it for ever, so it would hide the interesting calls.
-        self.inner.open_settlements(network, quiet_ms, limit).await
-    }
-
     async fn allocate_slot(
         &self,
+        lease: &Lease,
         network: &str,
         signer: &str,
         floor_nonce: u64,
         key: &PaymentKey,
-    ) -> Result<SlotRow, LedgerError> {
-        self.call(self.inner.allocate_slot(network, signer, floor_nonce, key)).await
+    ) -> Result<Option<SlotRow>, LedgerError> {
+        self.call(self.inner.allocate_slot(lease, network, signer, floor_nonce, key)).await
     }
 
-    async fn record_attempt(&self, slot: &SlotRow, attempt: &Attempt) -> Result<(), LedgerError> {
-        self.call(self.inner.record_attempt(slot, attempt)).await
-    }
-
-    async fn make_no_op(&self, slot: &SlotRow) -> Result<(), LedgerError> {
-        self.call(self.inner.make_no_op(slot)).await
-    }
-
-    async fn open_slots(&self, network: &str, signer: &str) -> Result<Vec<SlotRow>, LedgerError> {
-        self.inner.open_slots(network, signer).await
-    }
-
-    async fn close_slots_below(
+    async fn record_attempt(
         &self,
+        lease: &Lease,
+        slot: &SlotRow,
+        attempt: &Attempt,
+    ) -> Result<bool, LedgerError> {
+        self.call(self.inner.record_attempt(lease, slot, attempt)).await
+    }
+
+    async fn make_no_op(&self, lease: &Lease, slot: &SlotRow) -> Result<bool, LedgerError> {
+        self.call(self.inner.make_no_op(lease, slot)).await
+    }
+
+    async fn close_slots(
+        &self,
+        lease: &Lease,
         network: &str,
         signer: &str,
-        mined_nonce: u64,
+        nonces: &[u64],
+    ) -> Result<(), LedgerError> {
+        self.call(self.inner.close_slots(lease, network, signer, nonces)).await
+    }
+
+    async fn reopen_slots(
+        &self,
+        lease: &Lease,
+        network: &str,
+        signer: &str,
+        from: u64,
+        to: u64,
     ) -> Result<u64, LedgerError> {
-        self.call(self.inner.close_slots_below(network, signer, mined_nonce)).await
+        self.call(self.inner.reopen_slots(lease, network, signer, from, to)).await
     }
 
     async fn move_settlement(
         &self,
+        lease: &Lease,
         key: &PaymentKey,
         from: SettlementState,
         to: SettlementState,
-        actor: &'static str,
         evidence: Value,
     ) -> Result<bool, LedgerError> {
-        self.call(self.inner.move_settlement(key, from, to, actor, evidence)).await
+        self.call(self.inner.move_settlement(lease, key, from, to, evidence)).await
     }
 
     async fn record_mined(
         &self,
+        lease: &Lease,
         key: &PaymentKey,
         from: SettlementState,
         evidence: &EvidenceRow,
     ) -> Result<bool, LedgerError> {
-        self.call(self.inner.record_mined(key, from, evidence)).await
+        self.call(self.inner.record_mined(lease, key, from, evidence)).await
     }
 
-    async fn undo_mined(&self, key: &PaymentKey) -> Result<bool, LedgerError> {
-        self.call(self.inner.undo_mined(key)).await
+    async fn undo_mined(&self, lease: &Lease, key: &PaymentKey) -> Result<bool, LedgerError> {
+        self.call(self.inner.undo_mined(lease, key)).await
     }
 
     async fn count_try(&self, key: &PaymentKey) -> Result<i64, LedgerError> {

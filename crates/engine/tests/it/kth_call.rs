@@ -16,14 +16,18 @@ async fn one_run(k: u64, after: bool, dies: bool) -> bool {
     let mut world = World::new(true).await;
     let (request, id) = (payment(1), Uuid::new_v4());
     let store = Arc::new(FailingStore::new(world.ledger.clone(), k, after));
+    world.stop().await;
     let (engine, running) = start(&world.chain, store.clone(), &world.clock);
     world.engine = engine;
     let terms = SettleTerms { settle_id: Some(id), ..SettleTerms::default() };
     let first = world.engine.settle(&request, &terms).await;
-    if dies {
+    let running = if dies {
         drop(running);
         world.restart();
-    }
+        None
+    } else {
+        Some(running)
+    };
     let last = world.outcome(&request, id).await;
     assert!(last.success, "k={k} after={after} dies={dies}: {last:?}");
     if let Ok(first) = first
@@ -33,6 +37,7 @@ async fn one_run(k: u64, after: bool, dies: bool) -> bool {
     }
     world.assert_moved(1);
     assert_eq!(world.chain.distinct_transactions(), 1, "k={k} after={after} dies={dies}");
+    drop(running);
     store.reached()
 }
 

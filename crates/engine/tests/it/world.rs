@@ -46,23 +46,37 @@ pub(crate) struct World {
 pub(crate) fn limits() -> Limits {
     Limits {
         settle_wait: Duration::from_millis(150),
-        retry_first: Duration::from_millis(2),
-        retry_max: Duration::from_millis(10),
+        want_grace: Duration::from_millis(200),
+        // Short, so that a worker that died without a word is replaced soon.
+        lease_ttl: Duration::from_millis(300),
         watch_every: Duration::from_millis(5),
-        sweep_every: Duration::from_millis(10),
-        sweep_quiet: Duration::ZERO,
+        idle_every: Duration::from_millis(10),
+        resend_after: Duration::from_millis(20),
+        heal_after: Duration::from_millis(40),
+        look_first: Duration::from_millis(10),
+        look_max: Duration::from_millis(20),
+        look_proven_max: Duration::from_millis(20),
+        look_quiet: Duration::ZERO,
+        foreign_after: Duration::from_millis(40),
         ..Limits::default()
     }
 }
 
 impl World {
     pub(crate) async fn new(automine: bool) -> Self {
+        Self::with(automine, |_| {}).await
+    }
+
+    /// A world with other limits.
+    pub(crate) async fn with(automine: bool, change: fn(&mut Limits)) -> Self {
         let chain = Arc::new(SimulatedChain::new(84532, &[SIGNER], NOW, automine));
         chain.mint(PAYER, 1_000_000);
         chain.mine();
         let ledger = SqliteLedger::open_in_memory().await.unwrap();
         let clock = Arc::new(TestClock(AtomicU64::new(NOW * 1000)));
-        let (engine, running) = start(&chain, Arc::new(ledger.clone()), &clock);
+        let mut limits = limits();
+        change(&mut limits);
+        let (engine, running) = start_with(&chain, Arc::new(ledger.clone()), &clock, limits);
         Self { chain, ledger, clock, engine, running: Some(running) }
     }
 
@@ -71,6 +85,13 @@ impl World {
         drop(self.running.take());
         let (engine, running) = start(&self.chain, Arc::new(self.ledger.clone()), &self.clock);
         (self.engine, self.running) = (engine, Some(running));
+    }
+
+    /// The workers end in good order and give their leases up.
+    pub(crate) async fn stop(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.stop().await;
+        }
     }
 
     pub(crate) async fn settle(&self, request: &PaymentRequest, id: Uuid) -> SettleResponse {
@@ -88,6 +109,18 @@ impl World {
 
     pub(crate) async fn settle_keyless(&self, request: &PaymentRequest) -> SettleResponse {
         self.engine.settle(request, &SettleTerms::default()).await.unwrap()
+    }
+
+    /// A caller without a key that asks again while its payment is pending.
+    pub(crate) async fn keyless_outcome(&self, request: &PaymentRequest) -> SettleResponse {
+        let began = Instant::now();
+        loop {
+            let answer = self.settle_keyless(request).await;
+            if !is(&answer, "settlement_pending") {
+                return answer;
+            }
+            assert!(began.elapsed() < PATIENCE, "no outcome");
+        }
     }
 
     pub(crate) fn pass_time(&self, seconds: u64) {
@@ -138,9 +171,18 @@ pub(crate) fn start(
     store: Arc<dyn SettlementStore>,
     clock: &Arc<TestClock>,
 ) -> (Engine, Running) {
+    start_with(chain, store, clock, limits())
+}
+
+fn start_with(
+    chain: &Arc<SimulatedChain>,
+    store: Arc<dyn SettlementStore>,
+    clock: &Arc<TestClock>,
+    limits: Limits,
+) -> (Engine, Running) {
     let chains: Vec<Arc<dyn Chain>> = vec![Arc::clone(chain) as Arc<dyn Chain>];
     let clock: Arc<dyn Clock> = Arc::clone(clock) as Arc<dyn Clock>;
-    Engine::start(chains, &store, &clock, &Metrics::new(["eip155:84532".to_owned()]), limits())
+    Engine::start(chains, &store, &clock, &Metrics::new(["eip155:84532".to_owned()]), limits)
 }
 
 pub(crate) fn is(answer: &SettleResponse, reason: &str) -> bool {

@@ -118,7 +118,7 @@ async fn a_key_is_called_by_parts_within_the_gas_cap_and_fees_are_asked_once() {
 async fn a_no_op_uses_the_nonce_up_and_moves_nothing() {
     let world = World::start().await;
     let slot = world.slot();
-    let prepared = world.chain.prepare(Intent::NoOp, &slot).await.unwrap();
+    let prepared = world.chain.prepare(Intent::NoOp, &slot, None).await.unwrap();
     assert_eq!(prepared.gas_limit, 21_000);
     assert_eq!(world.chain.broadcast(&prepared.raw).await, Broadcast::Accepted);
     assert_eq!(world.devnet.nonce(accounts::FACILITATOR.address), slot.nonce + 1);
@@ -138,13 +138,13 @@ async fn e25_what_the_pool_says_is_understood() {
     assert_eq!(world.chain.broadcast(&first.raw).await, Broadcast::AlreadyKnown);
     let mut slot = world.slot();
     slot.nonce = 0;
-    let rival = world.chain.prepare(Intent::NoOp, &slot).await.unwrap();
+    let rival = world.chain.prepare(Intent::NoOp, &slot, None).await.unwrap();
     assert_eq!(world.chain.broadcast(&rival.raw).await, Broadcast::Underpriced);
     world.devnet.mine(1);
     assert_eq!(world.chain.broadcast(&rival.raw).await, Broadcast::NonceTooLow);
     world.devnet.set_balance(accounts::FACILITATOR.address, U256::ZERO);
     slot.nonce = 1;
-    let poor = world.chain.prepare(Intent::NoOp, &slot).await.unwrap();
+    let poor = world.chain.prepare(Intent::NoOp, &slot, None).await.unwrap();
     assert_eq!(world.chain.broadcast(&poor.raw).await, Broadcast::InsufficientFunds);
     assert_eq!(world.chain.broadcast(&[2, 3, 4]).await, Broadcast::Rejected);
 }
@@ -155,7 +155,7 @@ async fn e32_a_fee_above_the_ceiling_is_not_offered() {
     let mut config = config_for(vec![world.endpoint.url.clone()]);
     config.max_fee_per_gas_wei = 1_000_000_000;
     let chain = EvmChain::connect(config).await.unwrap();
-    let prepared = chain.prepare(Intent::NoOp, &world.slot()).await;
+    let prepared = chain.prepare(Intent::NoOp, &world.slot(), None).await;
     assert!(matches!(prepared, Err(ChainError::FeeCeiling { .. })), "{prepared:?}");
 }
 
@@ -172,7 +172,7 @@ async fn what_does_not_pay_is_never_signed() {
         let mut draft = Draft::new();
         break_it(&mut draft);
         let request = draft.request();
-        let prepared = world.chain.prepare(Intent::Transfer(&request), &slot).await;
+        let prepared = world.chain.prepare(Intent::Transfer(&request), &slot, None).await;
         assert!(matches!(prepared, Err(ChainError::Unsupported { .. })), "{prepared:?}");
     }
 }
@@ -185,7 +185,7 @@ async fn many_payments_at_once_are_each_proven_by_their_own_log() {
     let mut sent = Vec::new();
     let mut slot = world.slot();
     for request in &requests {
-        let prepared = world.chain.prepare(Intent::Transfer(request), &slot).await.unwrap();
+        let prepared = world.chain.prepare(Intent::Transfer(request), &slot, None).await.unwrap();
         assert_eq!(world.chain.broadcast(&prepared.raw).await, Broadcast::Accepted);
         slot.nonce += 1;
         sent.push(prepared.transaction);

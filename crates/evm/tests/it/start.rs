@@ -47,7 +47,7 @@ async fn an_endpoint_that_is_down_disables_the_asset_until_it_is_up() {
     assert!(matches!(chain.ready().await, Err(ChainError::Unreachable { .. })));
     assert!(chain.inspect(&payment(), now()).await.is_err());
     let slot = faregate_chain::Slot { signer: chain.signers().remove(0), nonce: 0 };
-    assert!(chain.prepare(Intent::NoOp, &slot).await.is_err());
+    assert!(chain.prepare(Intent::NoOp, &slot, None).await.is_err());
 
     // It is checked on use, without anybody asking for readiness.
     endpoint.react(|_| Reaction::Pass);
@@ -127,7 +127,7 @@ async fn e17_a_signer_that_got_code_later_is_not_ready() {
     let code = Bytes::from_static(&[0x00]);
     world.devnet.set_code(accounts::FACILITATOR.address, code).unwrap();
     assert!(matches!(world.chain.ready().await, Err(ChainError::Signer { .. })));
-    let prepared = world.chain.prepare(Intent::NoOp, &world.slot()).await;
+    let prepared = world.chain.prepare(Intent::NoOp, &world.slot(), None).await;
     assert!(matches!(prepared, Err(ChainError::Signer { .. })));
 }
 

@@ -73,7 +73,7 @@ impl World {
     }
 
     pub(crate) async fn prepare(&self, request: &PaymentRequest) -> Prepared {
-        self.chain.prepare(Intent::Transfer(request), &self.slot()).await.unwrap()
+        self.chain.prepare(Intent::Transfer(request), &self.slot(), None).await.unwrap()
     }
 
     /// Settles with an own transaction and gives its hash.

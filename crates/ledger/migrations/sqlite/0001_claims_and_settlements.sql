@@ -56,11 +56,23 @@ create table settlements (
     version           integer not null default 0,
     success_reported_to text,                                               -- U4
     tries             integer not null default 0,
+    wanted_until_ms   integer not null,
+    next_look_ms      integer not null,
+    looks             integer not null default 0,
     created_at_ms     integer not null,
     updated_at_ms     integer not null
 ) strict, without rowid;
 
-create index settlements_open on settlements (network, updated_at_ms) where state not in (4, 6);
+create index settlements_due on settlements (network, next_look_ms) where state not in (4, 6);
+create index settlements_unresolved on settlements (network) where state not in (3, 4, 6);
+create index settlements_wanted on settlements (network, wanted_until_ms) where state = 0;
+
+create table leases (
+    name     text primary key,
+    owner    text not null,
+    token    integer not null,                                              -- U5
+    until_ms integer not null
+) strict, without rowid;
 
 create table nonce_slots (
     network text not null,

@@ -2,25 +2,30 @@
 //! payment (U7), signed bytes stored before they leave.
 
 use faregate_protocol::PaymentKey;
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, Sqlite, Transaction};
 
 use super::settlements::{SUBJECT, step};
-use super::{SqliteLedger, column, journal, now_ms, signed, unavailable, unsigned};
-use crate::{Attempt, LedgerError, SettlementState, SlotKind, SlotRow, SlotState};
+use super::{
+    SqliteLedger, bytes32, column, journal, leases, now_ms, signed, unavailable, unsigned,
+};
+use crate::{Attempt, LaneRows, Lease, LedgerError, SettlementState, SlotKind, SlotRow, SlotState};
 
 const ACTOR: &str = "lane";
 
-const LIVE_SLOT: &str = concat!(
-    "select s.* from slot_items i join nonce_slots s using (network, signer, nonce) ",
-    "where i.payment_key = ? and i.live = 1"
+const FREE: &str = concat!(
+    "select 1 from settlements s where s.payment_key = ?1 and s.state = 0 and not exists ",
+    "(select 1 from slot_items i where i.payment_key = ?1 and i.live = 1)"
 );
 
 const NEXT_NONCE: &str = concat!(
-    "select max(?, coalesce(max(nonce) + 1, 0)) as next from nonce_slots ",
+    "select coalesce(max(nonce) + 1, 0) as next from nonce_slots ",
     "where network = ? and signer = ?"
 );
+
+const INSERT_SLOT: &str =
+    "insert into nonce_slots (network, signer, nonce, kind, state) values (?, ?, ?, ?, ?)";
 
 const INSERT_ATTEMPT: &str = concat!(
     "insert into attempts (transaction_hash, network, signer, nonce, raw, max_fee_wei, tip_wei, ",
@@ -29,54 +34,75 @@ const INSERT_ATTEMPT: &str = concat!(
     ")"
 );
 
-const SET_SLOT: &str =
-    "update nonce_slots set state = ?, kind = ? where network = ? and signer = ? and nonce = ?";
+/// A slot is signed only as what it was read as: for this payment, or as a no-op.
+const SIGN_SLOT: &str = concat!(
+    "update nonce_slots set state = 1 where network = ?1 and signer = ?2 and nonce = ?3 ",
+    "and kind = ?4 and state in (0, 1) and (?4 = 2 or exists (select 1 from slot_items i ",
+    "where i.network = ?1 and i.signer = ?2 and i.nonce = ?3 and i.payment_key = ?5))"
+);
 
-const COME_BACK: &str = concat!(
-    "update slot_items set live = 1 where payment_key = ?1 and nonce = ",
-    "(select max(nonce) from slot_items where payment_key = ?1)"
+const MAKE_NO_OP: &str = concat!(
+    "update nonce_slots set kind = 2 where network = ? and signer = ? and nonce = ? ",
+    "and state = 0 and kind = 0"
+);
+
+const CLOSE: &str = concat!(
+    "update nonce_slots set state = 2 where network = ?1 and signer = ?2 and state <> 2 ",
+    "and nonce in (select value from json_each(?3))"
+);
+
+const HURRY: &str = concat!(
+    "update settlements set next_look_ms = 0 where payment_key in (select payment_key from ",
+    "slot_items where network = ?1 and signer = ?2 and live = 1 ",
+    "and nonce in (select value from json_each(?3))) returning payment_key"
 );
 
 const REOPEN: &str = concat!(
-    "update nonce_slots set state = 1 where (network, signer, nonce) in ",
-    "(select network, signer, nonce from slot_items where payment_key = ? and live = 1)"
+    "update nonce_slots as s set state = case when exists (select 1 from attempts a where ",
+    "a.network = s.network and a.signer = s.signer and a.nonce = s.nonce) then 1 else 0 end ",
+    "where network = ? and signer = ? and nonce = ? and state = 2"
 );
 
-pub(super) async fn allocate(
+pub(super) async fn lane(
     ledger: &SqliteLedger,
     network: &str,
     signer: &str,
+) -> Result<LaneRows, LedgerError> {
+    let mut tx = ledger.reader.begin().await.map_err(unavailable)?;
+    let rows = sqlx::query(
+        "select * from nonce_slots where network = ? and signer = ? and state <> 2 order by nonce",
+    )
+    .bind(network)
+    .bind(signer)
+    .fetch_all(&mut *tx)
+    .await
+    .map_err(unavailable)?;
+    let mut open = Vec::with_capacity(rows.len());
+    for row in &rows {
+        open.push(read(&mut tx, row).await?);
+    }
+    let next_nonce = next_nonce(&mut tx, network, signer).await?;
+    Ok(LaneRows { open, next_nonce })
+}
+
+pub(super) async fn allocate(
+    ledger: &SqliteLedger,
+    lease: &Lease,
+    (network, signer): (&str, &str),
     floor_nonce: u64,
     key: &PaymentKey,
-) -> Result<SlotRow, LedgerError> {
-    let mut tx = ledger.begin().await?;
-    let live = sqlx::query(LIVE_SLOT)
+) -> Result<Option<SlotRow>, LedgerError> {
+    let mut tx = leases::begin(ledger, lease).await?;
+    let free = sqlx::query(FREE)
         .bind(key.0.as_slice())
         .fetch_optional(&mut *tx)
         .await
         .map_err(unavailable)?;
-    if let Some(row) = live {
-        return read(&mut tx, &row).await;
+    if free.is_none() {
+        return Ok(None);
     }
-    let row = sqlx::query(NEXT_NONCE)
-        .bind(signed(floor_nonce))
-        .bind(network)
-        .bind(signer)
-        .fetch_one(&mut *tx)
-        .await
-        .map_err(unavailable)?;
-    let nonce = unsigned(&row, "next")?;
-    sqlx::query(
-        "insert into nonce_slots (network, signer, nonce, kind, state) values (?, ?, ?, ?, ?)",
-    )
-    .bind(network)
-    .bind(signer)
-    .bind(signed(nonce))
-    .bind(SlotKind::Single.number())
-    .bind(SlotState::Empty.number())
-    .execute(&mut *tx)
-    .await
-    .map_err(unavailable)?;
+    let nonce = next_nonce(&mut tx, network, signer).await?.max(floor_nonce);
+    insert_slot(&mut tx, (network, signer), nonce, SlotKind::Single).await?;
     sqlx::query("insert into slot_items (network, signer, nonce, payment_key) values (?, ?, ?, ?)")
         .bind(network)
         .bind(signer)
@@ -86,22 +112,79 @@ pub(super) async fn allocate(
         .await
         .map_err(unavailable)?;
     tx.commit().await.map_err(unavailable)?;
-    Ok(SlotRow {
+    Ok(Some(SlotRow {
         network: network.to_owned(),
         signer: signer.to_owned(),
         nonce,
         kind: SlotKind::Single,
-        live_key: Some(*key),
+        key: Some(*key),
+        live: true,
         attempts: Vec::new(),
-    })
+    }))
+}
+
+async fn next_nonce(
+    tx: &mut Transaction<'static, Sqlite>,
+    network: &str,
+    signer: &str,
+) -> Result<u64, LedgerError> {
+    let row = sqlx::query(NEXT_NONCE)
+        .bind(network)
+        .bind(signer)
+        .fetch_one(&mut **tx)
+        .await
+        .map_err(unavailable)?;
+    unsigned(&row, "next")
+}
+
+async fn insert_slot(
+    tx: &mut Transaction<'static, Sqlite>,
+    (network, signer): (&str, &str),
+    nonce: u64,
+    kind: SlotKind,
+) -> Result<(), LedgerError> {
+    sqlx::query(INSERT_SLOT)
+        .bind(network)
+        .bind(signer)
+        .bind(signed(nonce))
+        .bind(kind.number())
+        .bind(SlotState::Empty.number())
+        .execute(&mut **tx)
+        .await
+        .map_err(unavailable)?;
+    Ok(())
 }
 
 pub(super) async fn record_attempt(
     ledger: &SqliteLedger,
+    lease: &Lease,
     slot: &SlotRow,
     attempt: &Attempt,
-) -> Result<(), LedgerError> {
-    let mut tx = ledger.begin().await?;
+) -> Result<bool, LedgerError> {
+    let mut tx = leases::begin(ledger, lease).await?;
+    let done = sqlx::query(SIGN_SLOT)
+        .bind(&slot.network)
+        .bind(&slot.signer)
+        .bind(signed(slot.nonce))
+        .bind(slot.kind.number())
+        .bind(slot.key.map(|key| key.0.to_vec()))
+        .execute(&mut *tx)
+        .await
+        .map_err(unavailable)?;
+    if done.rows_affected() != 1 {
+        return Ok(false);
+    }
+    // The first bytes of a slot are the payment's step to SIGNED; later ones replace them.
+    if let (Some(key), true) = (slot.key, slot.attempts.is_empty()) {
+        let (from, to) = (SettlementState::Reserved, SettlementState::Signed);
+        if !step(&mut tx, &key, from, to).await? {
+            return Ok(false);
+        }
+        let evidence = json!({
+            "transaction": attempt.transaction, "signer": slot.signer, "nonce": slot.nonce,
+        });
+        journal(&mut tx, ACTOR, SUBJECT, &key, (from.name(), to.name()), &evidence).await?;
+    }
     sqlx::query(INSERT_ATTEMPT)
         .bind(&attempt.transaction)
         .bind(&slot.network)
@@ -113,65 +196,98 @@ pub(super) async fn record_attempt(
         .execute(&mut *tx)
         .await
         .map_err(unavailable)?;
-    set(&mut tx, slot, SlotState::Signed, slot.kind).await?;
-    if let Some(key) = slot.live_key {
-        let (from, to) = (SettlementState::Reserved, SettlementState::Signed);
-        if step(&mut tx, &key, from, to).await? {
-            let evidence = json!({
-                "transaction": attempt.transaction, "signer": slot.signer, "nonce": slot.nonce,
-            });
-            journal(&mut tx, ACTOR, SUBJECT, &key, (from.name(), to.name()), &evidence).await?;
-        }
-    }
-    tx.commit().await.map_err(unavailable)
+    tx.commit().await.map_err(unavailable)?;
+    Ok(true)
 }
 
-pub(super) async fn make_no_op(ledger: &SqliteLedger, slot: &SlotRow) -> Result<(), LedgerError> {
-    let mut tx = ledger.begin().await?;
-    if let Some(key) = slot.live_key {
-        leave(&mut tx, &key).await?;
-    }
-    set(&mut tx, slot, SlotState::Empty, SlotKind::NoOp).await?;
-    tx.commit().await.map_err(unavailable)
-}
-
-pub(super) async fn open(
+pub(super) async fn make_no_op(
     ledger: &SqliteLedger,
-    network: &str,
-    signer: &str,
-) -> Result<Vec<SlotRow>, LedgerError> {
-    let mut tx = ledger.reader.begin().await.map_err(unavailable)?;
-    let rows = sqlx::query(
-        "select * from nonce_slots where network = ? and signer = ? and state <> 2 order by nonce",
-    )
-    .bind(network)
-    .bind(signer)
-    .fetch_all(&mut *tx)
-    .await
-    .map_err(unavailable)?;
-    let mut slots = Vec::with_capacity(rows.len());
-    for row in &rows {
-        slots.push(read(&mut tx, row).await?);
+    lease: &Lease,
+    slot: &SlotRow,
+) -> Result<bool, LedgerError> {
+    let mut tx = leases::begin(ledger, lease).await?;
+    let done = sqlx::query(MAKE_NO_OP)
+        .bind(&slot.network)
+        .bind(&slot.signer)
+        .bind(signed(slot.nonce))
+        .execute(&mut *tx)
+        .await
+        .map_err(unavailable)?;
+    if done.rows_affected() != 1 {
+        return Ok(false);
     }
-    Ok(slots)
+    sqlx::query("delete from slot_items where network = ? and signer = ? and nonce = ?")
+        .bind(&slot.network)
+        .bind(&slot.signer)
+        .bind(signed(slot.nonce))
+        .execute(&mut *tx)
+        .await
+        .map_err(unavailable)?;
+    tx.commit().await.map_err(unavailable)?;
+    Ok(true)
 }
 
-pub(super) async fn close_below(
+pub(super) async fn close(
     ledger: &SqliteLedger,
-    network: &str,
-    signer: &str,
-    mined_nonce: u64,
+    lease: &Lease,
+    (network, signer): (&str, &str),
+    nonces: &[u64],
+) -> Result<(), LedgerError> {
+    let list: Value = nonces.iter().map(|nonce| signed(*nonce)).collect();
+    let mut tx = leases::begin(ledger, lease).await?;
+    sqlx::query(CLOSE)
+        .bind(network)
+        .bind(signer)
+        .bind(list.to_string())
+        .execute(&mut *tx)
+        .await
+        .map_err(unavailable)?;
+    let due = sqlx::query(HURRY)
+        .bind(network)
+        .bind(signer)
+        .bind(list.to_string())
+        .fetch_all(&mut *tx)
+        .await
+        .map_err(unavailable)?;
+    tx.commit().await.map_err(unavailable)?;
+    for row in &due {
+        ledger.tell(PaymentKey(bytes32(row, "payment_key")?));
+    }
+    Ok(())
+}
+
+pub(super) async fn reopen(
+    ledger: &SqliteLedger,
+    lease: &Lease,
+    lane: (&str, &str),
+    nonces: std::ops::Range<u64>,
 ) -> Result<u64, LedgerError> {
-    let done = sqlx::query(
-        "update nonce_slots set state = 2 where network = ? and signer = ? and nonce < ? and state <> 2",
-    )
-    .bind(network)
-    .bind(signer)
-    .bind(signed(mined_nonce))
-    .execute(&ledger.writer)
-    .await
-    .map_err(unavailable)?;
-    Ok(done.rows_affected())
+    let mut tx = leases::begin(ledger, lease).await?;
+    let mut reopened = 0_u64;
+    for nonce in nonces {
+        let done = sqlx::query(REOPEN)
+            .bind(lane.0)
+            .bind(lane.1)
+            .bind(signed(nonce))
+            .execute(&mut *tx)
+            .await
+            .map_err(unavailable)?;
+        let there =
+            sqlx::query("select 1 from nonce_slots where network = ? and signer = ? and nonce = ?")
+                .bind(lane.0)
+                .bind(lane.1)
+                .bind(signed(nonce))
+                .fetch_optional(&mut *tx)
+                .await
+                .map_err(unavailable)?;
+        if there.is_none() {
+            insert_slot(&mut tx, lane, nonce, SlotKind::NoOp).await?;
+            reopened = reopened.saturating_add(1);
+        }
+        reopened = reopened.saturating_add(done.rows_affected());
+    }
+    tx.commit().await.map_err(unavailable)?;
+    Ok(reopened)
 }
 
 /// The payment no longer lives in a slot.
@@ -187,32 +303,36 @@ pub(super) async fn leave(
     Ok(())
 }
 
-/// After a reorganisation the payment lives in its last slot again.
+/// The payment lives in the slot of its newest transaction again. `false`: it never had one.
 pub(super) async fn come_back(
     tx: &mut Transaction<'static, Sqlite>,
     key: &PaymentKey,
-) -> Result<(), LedgerError> {
-    sqlx::query(COME_BACK).bind(key.0.as_slice()).execute(&mut **tx).await.map_err(unavailable)?;
-    sqlx::query(REOPEN).bind(key.0.as_slice()).execute(&mut **tx).await.map_err(unavailable)?;
-    Ok(())
-}
-
-async fn set(
-    tx: &mut Transaction<'static, Sqlite>,
-    slot: &SlotRow,
-    state: SlotState,
-    kind: SlotKind,
-) -> Result<(), LedgerError> {
-    sqlx::query(SET_SLOT)
-        .bind(state.number())
-        .bind(kind.number())
-        .bind(&slot.network)
-        .bind(&slot.signer)
-        .bind(signed(slot.nonce))
-        .execute(&mut **tx)
-        .await
-        .map_err(unavailable)?;
-    Ok(())
+) -> Result<bool, LedgerError> {
+    let newest = sqlx::query(
+        "select a.network, a.signer, a.nonce from attempts a join slot_items i \
+         using (network, signer, nonce) where i.payment_key = ? order by a.made_order desc limit 1",
+    )
+    .bind(key.0.as_slice())
+    .fetch_optional(&mut **tx)
+    .await
+    .map_err(unavailable)?;
+    let Some(row) = newest else { return Ok(false) };
+    let (network, signer): (String, String) = (column(&row, "network")?, column(&row, "signer")?);
+    let nonce: i64 = column(&row, "nonce")?;
+    for sql in [
+        "update slot_items set live = 1 where payment_key = ? and network = ? and signer = ? and nonce = ?",
+        "update nonce_slots set state = 1 where ? is not null and network = ? and signer = ? and nonce = ?",
+    ] {
+        sqlx::query(sql)
+            .bind(key.0.as_slice())
+            .bind(&network)
+            .bind(&signer)
+            .bind(nonce)
+            .execute(&mut **tx)
+            .await
+            .map_err(unavailable)?;
+    }
+    Ok(true)
 }
 
 async fn read(
@@ -223,8 +343,8 @@ async fn read(
     let signer: String = column(row, "signer")?;
     let nonce: i64 = column(row, "nonce")?;
     let kind: i64 = column(row, "kind")?;
-    let live = sqlx::query(
-        "select payment_key from slot_items where network = ? and signer = ? and nonce = ? and live = 1",
+    let item = sqlx::query(
+        "select payment_key, live from slot_items where network = ? and signer = ? and nonce = ?",
     )
     .bind(&network)
     .bind(&signer)
@@ -232,8 +352,11 @@ async fn read(
     .fetch_optional(&mut **tx)
     .await
     .map_err(unavailable)?;
-    let live_key =
-        live.map(|row| super::bytes32(&row, "payment_key").map(PaymentKey)).transpose()?;
+    let item = item.map(|row| {
+        let live: i64 = column(&row, "live")?;
+        Ok::<_, LedgerError>((PaymentKey(bytes32(&row, "payment_key")?), live != 0))
+    });
+    let item = item.transpose()?;
     let rows = sqlx::query(
         "select * from attempts where network = ? and signer = ? and nonce = ? order by made_order",
     )
@@ -248,7 +371,8 @@ async fn read(
         signer,
         nonce: nonce.try_into().map_err(|_| LedgerError::Corrupt { what: "nonce" })?,
         kind: SlotKind::from_number(kind).ok_or(LedgerError::Corrupt { what: "kind" })?,
-        live_key,
+        key: item.map(|(key, _)| key),
+        live: item.is_some_and(|(_, live)| live),
         attempts: rows.iter().map(attempt).collect::<Result<_, _>>()?,
     })
 }

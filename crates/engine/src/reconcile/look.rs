@@ -1,0 +1,211 @@
+//! One look at one settlement, and what it changes.
+
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use faregate_chain::{Evidence, Observation, Outcome, Watch};
+use faregate_ledger::{EvidenceRow, Lease, LedgerError, Settlement, SettlementState as State};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::Reconciler;
+
+impl Reconciler {
+    pub(super) async fn look(&self, lease: &Lease, stored: Settlement) -> Result<(), LedgerError> {
+        let watch = Watch {
+            request: &stored.new.request,
+            transactions: &stored.transactions,
+            head_at_claim: stored.new.head_at_claim,
+        };
+        let moved = match self.desk.chain.observe(watch).await {
+            Ok(seen) => self.record(lease, &stored, seen).await?,
+            Err(error) => {
+                tracing::warn!(%error, payment = stored.new.key.short(), "not observed");
+                false
+            }
+        };
+        if moved {
+            return Ok(());
+        }
+        let next_in = u64::try_from(self.next_look(&stored).as_millis()).unwrap_or(u64::MAX);
+        self.desk.store.looked(lease, &stored.new.key, next_in).await
+    }
+
+    fn next_look(&self, stored: &Settlement) -> Duration {
+        let limits = &self.desk.limits;
+        let most =
+            if stored.state == State::Mined { limits.look_proven_max } else { limits.look_max };
+        // A payment whose nonce is used and whose transaction is missing is not let out of sight.
+        let lost = matches!(stored.state, State::Signed | State::Broadcast) && !stored.in_open_slot;
+        if lost {
+            return limits.look_first;
+        }
+        const MOST_DOUBLINGS: u32 = 16;
+        let factor = 1_u32.checked_shl(stored.looks.min(MOST_DOUBLINGS)).unwrap_or(u32::MAX);
+        limits.look_first.saturating_mul(factor).min(most)
+    }
+
+    /// `true`: the settlement moved.
+    async fn record(
+        &self,
+        lease: &Lease,
+        stored: &Settlement,
+        seen: Observation,
+    ) -> Result<bool, LedgerError> {
+        let Observation { head, finalized, outcome } = seen;
+        match (stored.state, outcome) {
+            (State::Mined, Outcome::Paid(proof)) => {
+                self.confirm(lease, stored, &proof, finalized).await
+            }
+            (State::Mined, _) => self.doubt(lease, stored, head).await,
+            (_, Outcome::Paid(proof)) => self.prove(lease, stored, &proof).await,
+            (_, Outcome::Dead(proof)) => {
+                let evidence = json!({ "cause": proof.cause.name(), "at_block": proof.at_block });
+                self.go(lease, stored, State::Dead, evidence).await
+            }
+            (state, Outcome::Unknown { in_pool, reverted }) => {
+                if !in_pool.is_empty() {
+                    return Ok(false);
+                }
+                if reverted.is_empty() {
+                    return self.missing(lease, stored).await;
+                }
+                for own in &reverted {
+                    self.desk.metrics.gas_used(self.desk.network(), own.gas_used);
+                }
+                if !matches!(state, State::Signed | State::Broadcast) {
+                    return self.rest(lease, stored).await;
+                }
+                let hashes: Vec<_> = reverted.iter().map(|own| &own.transaction).collect();
+                self.go(lease, stored, State::Reserved, json!({ "reverted": hashes })).await
+            }
+        }
+    }
+
+    async fn prove(
+        &self,
+        lease: &Lease,
+        stored: &Settlement,
+        proof: &Evidence,
+    ) -> Result<bool, LedgerError> {
+        let key = &stored.new.key;
+        let row = EvidenceRow {
+            transaction: proof.transaction.clone(),
+            log_index: proof.log_index,
+            block_number: proof.block_number,
+            block_hash: proof.block_hash.clone(),
+            gas_used: proof.gas_used,
+        };
+        if !self.desk.store.record_mined(lease, key, stored.state, &row).await? {
+            return Ok(false);
+        }
+        if stored.transactions.contains(&proof.transaction) {
+            self.desk.metrics.gas_used(self.desk.network(), proof.gas_used);
+        }
+        let (transaction, block) = (&proof.transaction, proof.block_number);
+        tracing::info!(payment = key.short(), transaction, block, "settled");
+        self.desk.wakers.wake(key);
+        Ok(true)
+    }
+
+    /// The proof still stands; in a final block it stands for ever.
+    async fn confirm(
+        &self,
+        lease: &Lease,
+        stored: &Settlement,
+        proof: &Evidence,
+        finalized: u64,
+    ) -> Result<bool, LedgerError> {
+        let same = stored.evidence.as_ref().is_some_and(|known| {
+            known.transaction == proof.transaction && known.block_hash == proof.block_hash
+        });
+        if !same {
+            return self.take_back(lease, stored).await;
+        }
+        if proof.block_number > finalized {
+            return Ok(false);
+        }
+        self.go(lease, stored, State::Final, json!({ "finalized": finalized })).await
+    }
+
+    /// The proof is not to be found. Only an endpoint that has seen the proof's height can say
+    /// that the block is gone; another one lags.
+    async fn doubt(
+        &self,
+        lease: &Lease,
+        stored: &Settlement,
+        head: u64,
+    ) -> Result<bool, LedgerError> {
+        match &stored.evidence {
+            Some(proof) if head < proof.block_number => Ok(false),
+            _ => self.take_back(lease, stored).await,
+        }
+    }
+
+    async fn take_back(&self, lease: &Lease, stored: &Settlement) -> Result<bool, LedgerError> {
+        tracing::error!(payment = stored.new.key.short(), "a reorganisation undid a settlement");
+        self.desk.store.undo_mined(lease, &stored.new.key).await
+    }
+
+    /// Nothing of ours is on the chain or on its way there, as far as the endpoint knows.
+    async fn missing(&self, lease: &Lease, stored: &Settlement) -> Result<bool, LedgerError> {
+        match stored.state {
+            State::Signed | State::Broadcast if !stored.in_open_slot => {
+                self.used_by_somebody_else(lease, stored).await
+            }
+            State::Signed | State::Broadcast => Ok(false),
+            _ => self.rest(lease, stored).await,
+        }
+    }
+
+    /// The nonce is used and no transaction of ours is to be found. A lagging endpoint looks the
+    /// same for a while. The payment then needs another nonce; its authorization can still move
+    /// money only once.
+    async fn used_by_somebody_else(
+        &self,
+        lease: &Lease,
+        stored: &Settlement,
+    ) -> Result<bool, LedgerError> {
+        let key = stored.new.key;
+        let since = {
+            let mut missing = self.missing.lock().unwrap_or_else(PoisonError::into_inner);
+            *missing.entry(key).or_insert_with(Instant::now)
+        };
+        if since.elapsed() < self.desk.limits.foreign_after {
+            return Ok(false);
+        }
+        self.missing.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+        tracing::error!(payment = key.short(), "the signer's nonce was used elsewhere");
+        self.go(lease, stored, State::Reserved, json!({ "nonce_used_elsewhere": true })).await
+    }
+
+    /// Nothing of ours is alive and nobody asks: from now on it is only watched. One that stays
+    /// without an outcome long after its end is shown to an operator.
+    async fn rest(&self, lease: &Lease, stored: &Settlement) -> Result<bool, LedgerError> {
+        let end = stored.new.valid_before;
+        let overdue = end.saturating_add(self.desk.limits.unexplained_after_secs);
+        if stored.state != State::Quarantined && self.desk.clock.now_unix() > overdue {
+            tracing::error!(payment = stored.new.key.short(), "no outcome long after its end");
+            return self
+                .go(lease, stored, State::Quarantined, json!({ "unexplained": true }))
+                .await;
+        }
+        if stored.state != State::Reserved || stored.wanted || stored.in_open_slot {
+            return Ok(false);
+        }
+        self.go(lease, stored, State::Dormant, json!({ "nobody_asks": true })).await
+    }
+
+    async fn go(
+        &self,
+        lease: &Lease,
+        stored: &Settlement,
+        to: State,
+        evidence: Value,
+    ) -> Result<bool, LedgerError> {
+        let key = &stored.new.key;
+        let moved = self.desk.store.move_settlement(lease, key, stored.state, to, evidence).await?;
+        self.desk.wakers.wake(key);
+        Ok(moved)
+    }
+}
