@@ -6,6 +6,7 @@ mod concurrent;
 mod harness;
 mod honest;
 mod hostile;
+mod mutation;
 mod redirects;
 mod resume;
 mod unknown;

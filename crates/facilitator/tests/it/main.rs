@@ -6,6 +6,7 @@ mod bad_input;
 mod description;
 mod harness;
 mod limits;
+mod mutation;
 mod outcomes;
 mod schema;
 mod secrets;

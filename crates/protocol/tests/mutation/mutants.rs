@@ -7,7 +7,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 /// Bytes that mean something to one of the decoders, or to none.
-const INSERTED: &[u8] = b"\0\"\\{}[],:0-.eE+ /=A\x80\xff";
+const INSERTED: &[u8] = b"\"\\{],0e=\xff";
+/// The lowest bit, letter case, and what is not ASCII.
+const FLIPPED: &[u8] = &[0x01, 0x20, 0x80];
 
 /// A file of the corpus.
 #[derive(Clone)]
@@ -36,10 +38,10 @@ pub(crate) fn corpus(root: &Path, decoder: &str) -> Vec<Seed> {
 pub(crate) fn each_mutant(text: &[u8], mut look: impl FnMut(&[u8])) {
     let mut mutant = text.to_vec();
     for at in 0..text.len() {
-        for bit in 0..8 {
-            mutant[at] ^= 1 << bit;
+        for bit in FLIPPED {
+            mutant[at] ^= bit;
             look(&mutant);
-            mutant[at] ^= 1 << bit;
+            mutant[at] ^= bit;
         }
         let byte = mutant.remove(at);
         look(&mutant);
