@@ -10,5 +10,6 @@ mod mutation;
 mod outcomes;
 mod schema;
 mod secrets;
+mod settled_once;
 mod terms;
 mod version_1;
