@@ -34,6 +34,8 @@ pub struct Faults {
     pub refuse: Option<Broadcast>,
     /// Signing fails.
     pub signer_down: bool,
+    /// The signers have nothing to pay for gas with.
+    pub no_gas_money: bool,
 }
 
 /// The chain. Share it by `Arc`.

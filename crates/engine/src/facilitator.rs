@@ -49,14 +49,37 @@ impl Facilitator for Engine {
 }
 
 impl Engine {
-    /// Asks every chain whether it can take new work.
+    /// Asks every chain whether it can take new work, and whether a signer of it can pay for gas.
     ///
     /// # Errors
     /// What the first chain that cannot said.
-    pub async fn ready(&self) -> Result<(), faregate_chain::ChainError> {
+    pub async fn ready(&self) -> Result<(), NotReady> {
         for desk in self.desks.iter() {
             desk.chain.ready().await?;
+            let mut funded = false;
+            for signer in desk.chain.signers() {
+                let lane = desk.chain.lane_state(&signer).await?;
+                desk.metrics.signer_balance(desk.network(), &signer, lane.balance_wei);
+                funded |= lane.balance_wei >= desk.limits.min_balance_wei;
+            }
+            if !funded {
+                return Err(NotReady::NoGasMoney { network: desk.network().to_owned() });
+            }
         }
         Ok(())
     }
+}
+
+/// Why an engine cannot take new work.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotReady {
+    /// A chain does not answer, or serves no asset.
+    #[error(transparent)]
+    Chain(#[from] faregate_chain::ChainError),
+    /// No signer of a chain has the configured minimum.
+    #[error("no signer of {network} has the configured minimum for gas")]
+    NoGasMoney {
+        /// CAIP-2 id.
+        network: String,
+    },
 }

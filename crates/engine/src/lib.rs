@@ -26,4 +26,5 @@ mod verify;
 mod wake;
 
 pub use engine::{Engine, Running};
+pub use facilitator::NotReady;
 pub use limits::Limits;

@@ -15,6 +15,8 @@ pub struct Limits {
     pub settle_wait_max: Duration,
     /// How long after its wait a caller still counts as waiting: it asks again soon.
     pub want_grace: Duration,
+    /// A signer with less than this, in wei, gets no new work and is not ready.
+    pub min_balance_wei: u128,
     /// Life of a lease on a lane or a chain; it is prolonged at a third of it.
     pub lease_ttl: Duration,
     /// How often a lane looks at its nonces while transactions are in flight.
@@ -66,6 +68,7 @@ impl Default for Limits {
             settle_wait: Duration::from_secs(30),
             settle_wait_max: Duration::from_secs(120),
             want_grace: Duration::from_secs(10),
+            min_balance_wei: 1_000_000_000_000_000,
             lease_ttl: Duration::from_secs(5),
             watch_every: Duration::from_millis(250),
             idle_every: Duration::from_secs(1),

@@ -24,7 +24,7 @@ pub(crate) use self::gate::{FacilitatorChoice, GateSettings};
 pub(crate) use self::problem::Problems;
 use self::problem::{Origin, Problem};
 use self::reader::Section;
-pub(crate) use self::secret_ref::SecretRef;
+pub(crate) use self::secret_ref::{SecretRef, SecretRefError};
 
 /// Port of the gate if none is named.
 pub(crate) const GATE_PORT: u16 = 4020;

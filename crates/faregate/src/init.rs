@@ -23,11 +23,15 @@ pub(crate) struct InitArgs {
 
 pub(crate) fn run(args: &InitArgs) -> anyhow::Result<ExitCode> {
     let text = content(args)?;
-    let mut file = std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .open(&args.file)
-        .with_context(|| format!("{} is not written", args.file.display()))?;
+    let mut file =
+        std::fs::OpenOptions::new().write(true).create_new(true).open(&args.file).map_err(
+            |error| match error.kind() {
+                std::io::ErrorKind::AlreadyExists => {
+                    anyhow::anyhow!("{} exists and is never overwritten", args.file.display())
+                }
+                _ => anyhow::anyhow!("{} is not written: {error}", args.file.display()),
+            },
+        )?;
     file.write_all(text.as_bytes())?;
     println!("wrote {}", args.file.display());
     println!("next: export EVM_PRIVATE_KEY=... (the account that pays for gas)");

@@ -7,17 +7,24 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use faregate_buyer::{Buyer, BuyerConfig, BuyerRequest, MaxPrice, Outcome, Quote, Quoted};
+use faregate_buyer::{
+    Buyer, BuyerConfig, BuyerError, BuyerRequest, MaxPrice, Outcome, Quote, Quoted,
+};
+use faregate_devnet::accounts;
 use faregate_evm::Wallet;
 use faregate_protocol::Network;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use url::Url;
 
-use crate::config::SecretRef;
+use crate::config::{SecretRef, SecretRefError};
 use crate::dev_file::{self, DevWorld};
 
 /// Largest request body that is read from a file or stdin, in bytes.
 const MAX_BODY_BYTES: u64 = 64 * 1024 * 1024;
+/// Exit code when the outcome of a payment is not known: run the same command again.
+const UNRESOLVED: u8 = 3;
+/// Exit code when the last answer is an error of the seller's.
+const REFUSED: u8 = 4;
 /// Where the buyer's key is looked for if `--key` is not given.
 const KEY_VARIABLE: &str = "FAREGATE_BUYER_KEY";
 
@@ -47,7 +54,7 @@ pub(crate) struct PayArgs {
     /// The paying key, by reference: env:NAME or file:PATH. Default: $FAREGATE_BUYER_KEY, or the
     /// dev buyer when the URL is the gate of a running `faregate dev`.
     #[arg(long, value_name = "REF")]
-    key: Option<SecretRef>,
+    key: Option<String>,
     /// A main net that may be paid on, such as eip155:8453; test networks always may.
     #[arg(long = "network", value_name = "CAIP2")]
     networks: Vec<Network>,
@@ -67,14 +74,27 @@ pub(crate) async fn run(args: PayArgs) -> anyhow::Result<ExitCode> {
     if args.dry_run {
         return dry_run(&buyer, &request, args.json).await;
     }
-    let outcome = buyer.pay(&request).await?;
+    let outcome = match buyer.pay(&request).await {
+        Ok(outcome) => outcome,
+        Err(error) => return Ok(no_outcome(&error, args.json)),
+    };
     if args.json {
         println!("{}", serde_json::to_string(&outcome)?);
     } else {
         show(&outcome)?;
     }
     const FIRST_ERROR: u16 = 400;
-    Ok(if outcome.status < FIRST_ERROR { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if outcome.status < FIRST_ERROR { ExitCode::SUCCESS } else { ExitCode::from(REFUSED) })
+}
+
+/// Says why there is no answer, and by the exit code whether money may have moved.
+fn no_outcome(error: &BuyerError, json: bool) -> ExitCode {
+    let unresolved = matches!(error, BuyerError::Unresolved { .. });
+    if json {
+        println!("{}", serde_json::json!({ "error": error.to_string(), "unresolved": unresolved }));
+    }
+    eprintln!("faregate: {error}");
+    if unresolved { ExitCode::from(UNRESOLVED) } else { ExitCode::FAILURE }
 }
 
 fn request(args: &PayArgs) -> anyhow::Result<BuyerRequest> {
@@ -121,9 +141,13 @@ fn read_all(source: impl std::io::Read, name: &str) -> anyhow::Result<Vec<u8>> {
 }
 
 fn wallet(args: &PayArgs) -> anyhow::Result<Wallet> {
-    let reference = args.key.clone().or_else(|| {
-        std::env::var_os(KEY_VARIABLE).map(|_| SecretRef::Env(KEY_VARIABLE.to_owned()))
-    });
+    // Not parsed by the command line's own parser, which repeats what it refuses.
+    let reference: Option<SecretRef> = match &args.key {
+        Some(text) => Some(text.parse().map_err(|error: SecretRefError| {
+            anyhow::anyhow!("--key: {error}; write env:NAME or file:PATH")
+        })?),
+        None => std::env::var_os(KEY_VARIABLE).map(|_| SecretRef::Env(KEY_VARIABLE.to_owned())),
+    };
     if let Some(reference) = reference {
         let secret = reference.resolve().map_err(anyhow::Error::msg)?;
         return Wallet::from_hex(secret.expose())
@@ -133,6 +157,8 @@ fn wallet(args: &PayArgs) -> anyhow::Result<Wallet> {
         Some(world) if is_gate_of(&args.url, &world) => {
             Ok(Wallet::from_hex(&world.buyer.private_key)?)
         }
+        // Nothing is signed, so any key will do.
+        _ if args.dry_run => Ok(Wallet::from_hex(&accounts::BUYER.private_key.to_string())?),
         _ => bail!(
             "no key to pay with: set {KEY_VARIABLE} or give --key env:NAME or --key file:PATH \
              (the dev buyer pays only at the gate of a running `faregate dev`)"
@@ -153,7 +179,11 @@ fn is_gate_of(target: &str, world: &DevWorld) -> bool {
 }
 
 async fn dry_run(buyer: &Buyer, request: &BuyerRequest, json: bool) -> anyhow::Result<ExitCode> {
-    match buyer.quote(request).await? {
+    let quoted = match buyer.quote(request).await {
+        Ok(quoted) => quoted,
+        Err(error) => return Ok(no_outcome(&error, json)),
+    };
+    match quoted {
         Quoted::Free(outcome) if json => println!("{}", serde_json::to_string(&outcome)?),
         Quoted::Free(outcome) => println!("HTTP {}: nothing to pay", outcome.status),
         Quoted::Priced(quote) if json => println!("{}", quote_json(&quote)),
@@ -175,7 +205,7 @@ async fn dry_run(buyer: &Buyer, request: &BuyerRequest, json: bool) -> anyhow::R
 
 fn quote_json(quote: &Quote) -> serde_json::Value {
     serde_json::json!({
-        "price": quote.price, "amount": quote.amount, "payTo": quote.pay_to,
+        "price": quote.price, "amount": quote.amount, "pay_to": quote.pay_to,
         "network": quote.network, "asset": quote.asset, "unresolved": quote.unresolved,
         "signed": false,
     })

@@ -232,7 +232,13 @@ async fn start_engine(
     }
     let store: Arc<dyn SettlementStore> = Arc::new(ledger.clone());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let limits = Limits { settle_wait: settings.facilitator.settle_wait, ..Limits::default() };
+    // The strictest floor holds for all: the engine has one set of limits.
+    let floor = settings.chains.iter().map(|chain| chain.min_balance_wei).max();
+    let limits = Limits {
+        settle_wait: settings.facilitator.settle_wait,
+        min_balance_wei: floor.unwrap_or_default(),
+        ..Limits::default()
+    };
     Ok(Engine::start(chains, &store, &clock, metrics, limits))
 }
 
@@ -276,9 +282,18 @@ fn facilitator_of(
         (FacilitatorChoice::Local, Some(engine)) => Ok(Arc::new(engine.clone())),
         (FacilitatorChoice::Local, None) => bail!("a local facilitator needs a chain"),
         (FacilitatorChoice::Remote(url), _) => {
-            Ok(Arc::new(RemoteFacilitator::new(RemoteConfig::new(url.clone()))?))
+            Ok(Arc::new(RemoteFacilitator::new(remote_config(gate, url)?)?))
         }
     }
+}
+
+fn remote_config(gate: &GateSettings, url: &url::Url) -> anyhow::Result<RemoteConfig> {
+    let mut config = RemoteConfig::new(url.clone());
+    if let Some(reference) = &gate.facilitator_token {
+        let token = reference.resolve().map_err(|why| anyhow!("gate.facilitator_token: {why}"))?;
+        config.token = Some(token);
+    }
+    Ok(config)
 }
 
 fn build_gate(
@@ -334,10 +349,16 @@ pub(crate) async fn probe(settings: &Settings) -> anyhow::Result<Vec<String>> {
             found.push(format!("chain[{index}] ({}): {error:#}", chain.network));
         }
     }
-    if let Some(GateSettings { facilitator: FacilitatorChoice::Remote(url), .. }) = &settings.gate {
-        let remote = RemoteFacilitator::new(RemoteConfig::new(url.clone()))?;
-        if let Err(error) = remote.supported().await {
-            found.push(format!("gate.facilitator: {error}"));
+    if let Some(gate) = &settings.gate
+        && let FacilitatorChoice::Remote(url) = &gate.facilitator
+    {
+        match remote_config(gate, url) {
+            Ok(config) => {
+                if let Err(error) = RemoteFacilitator::new(config)?.supported().await {
+                    found.push(format!("gate.facilitator: {error}"));
+                }
+            }
+            Err(error) => found.push(format!("{error:#}")),
         }
     }
     Ok(found)

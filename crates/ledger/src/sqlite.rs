@@ -10,6 +10,7 @@ mod settlements;
 mod slots;
 
 use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -74,6 +75,7 @@ impl SqliteLedger {
     /// cannot be opened or migrated.
     pub async fn open(path: &Path) -> Result<Self, LedgerError> {
         let lock = lock(path)?;
+        private_file(path)?;
         let options = SqliteConnectOptions::new().filename(path).create_if_missing(true);
         let writer = pool(options.clone(), 1).await?;
         let reader = pool(options.read_only(true), READERS).await?;
@@ -150,12 +152,22 @@ impl SqliteLedger {
     }
 }
 
+/// A ledger holds signed payments, so only its owner may read it; SQLite gives the files beside it
+/// the mode of the database.
+fn private_file(path: &Path) -> Result<File, LedgerError> {
+    const OWNER_ONLY: u32 = 0o600;
+    OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(OWNER_ONLY)
+        .open(path)
+        .map_err(|e| LedgerError::Unavailable { detail: format!("{}: {e}", path.display()) })
+}
+
 fn lock(path: &Path) -> Result<File, LedgerError> {
     let beside = PathBuf::from(format!("{}.lock", path.display()));
-    let file =
-        OpenOptions::new().create(true).truncate(false).write(true).open(&beside).map_err(|e| {
-            LedgerError::Unavailable { detail: format!("{}: {e}", beside.display()) }
-        })?;
+    let file = private_file(&beside)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(std::fs::TryLockError::WouldBlock) => {

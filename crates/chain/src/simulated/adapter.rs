@@ -203,7 +203,11 @@ impl Chain for SimulatedChain {
         while state.pool.contains_key(&(signer.to_owned(), pending_nonce)) {
             pending_nonce += 1;
         }
-        Ok(LaneState { mined_nonce, pending_nonce, balance_wei: u128::MAX })
+        Ok(LaneState {
+            mined_nonce,
+            pending_nonce,
+            balance_wei: if state.faults.no_gas_money { 0 } else { u128::MAX },
+        })
     }
 
     async fn ready(&self) -> Result<(), ChainError> {

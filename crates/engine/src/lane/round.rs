@@ -34,6 +34,7 @@ pub(super) async fn round(lane: &mut Lane, lease: &Lease) -> Result<Next, Halt> 
         };
     }
     let mut in_flight = open.len();
+    let wanted = if lane.can_pay_for_gas(chain) { wanted } else { Vec::new() };
     for stored in wanted {
         if in_flight >= lane.desk.limits.in_flight {
             break;
@@ -53,6 +54,16 @@ pub(super) async fn round(lane: &mut Lane, lease: &Lease) -> Result<Next, Halt> 
 }
 
 impl Lane {
+    /// An empty signer would only collect nonces that nobody mines.
+    fn can_pay_for_gas(&self, chain: LaneState) -> bool {
+        let enough = chain.balance_wei >= self.desk.limits.min_balance_wei;
+        if !enough {
+            let (signer, balance_wei) = (&self.signer, chain.balance_wei);
+            tracing::error!(signer, %balance_wei, "the signer's balance is too low for new work");
+        }
+        enough
+    }
+
     /// New work, as far as the lane has room for it.
     async fn wanted(&self, rows: &LaneRows) -> Result<Vec<Settlement>, Halt> {
         let room = self.desk.limits.in_flight.saturating_sub(rows.open.len());

@@ -82,6 +82,20 @@ async fn a_signer_that_is_down_delays_and_loses_nothing() {
 }
 
 #[tokio::test]
+async fn e22_an_empty_signer_takes_no_new_work_and_is_not_ready() {
+    let world = World::new(true).await;
+    assert!(world.engine.ready().await.is_ok());
+    world.chain.set_faults(Faults { no_gas_money: true, ..Faults::default() });
+    assert!(world.engine.ready().await.is_err());
+    let (request, id) = (payment(1), Uuid::new_v4());
+    assert!(is(&world.settle(&request, id).await, "settlement_pending"));
+    assert_eq!(world.chain.broadcasts(), 0);
+    world.chain.set_faults(Faults::default());
+    assert!(world.outcome(&request, id).await.success);
+    world.assert_moved(1);
+}
+
+#[tokio::test]
 async fn not_charged_is_said_only_after_the_end_at_a_final_block() {
     let world = World::new(true).await;
     world.chain.set_faults(Faults { swallow: true, ..Faults::default() });

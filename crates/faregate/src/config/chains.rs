@@ -16,6 +16,7 @@ const MAX_GWEI: u64 = 1_000_000;
 const DEFAULT_MAX_FEE_GWEI: u64 = 200;
 const DEFAULT_MAX_GAS: u64 = 150_000;
 const GAS_BOUNDS: (u64, u64) = (21_000, 2_000_000);
+const DEFAULT_MIN_BALANCE_GWEI: u64 = 1_000_000;
 const DEFAULT_RPC_TIMEOUT_MS: u64 = 5_000;
 const RPC_TIMEOUT_BOUNDS: (u64, u64) = (100, 60_000);
 
@@ -28,6 +29,7 @@ pub(crate) struct ChainSettings {
     pub(crate) assets: Vec<Asset>,
     pub(crate) max_fee_wei: u128,
     pub(crate) max_gas: u64,
+    pub(crate) min_balance_wei: u128,
     pub(crate) rpc_timeout: Duration,
 }
 
@@ -90,6 +92,8 @@ fn one(
     let signers = signers(section);
     let max_fee_gwei = section.number("max_fee_gwei", DEFAULT_MAX_FEE_GWEI, (1, MAX_GWEI));
     let max_gas = section.number("max_gas", DEFAULT_MAX_GAS, GAS_BOUNDS);
+    let bounds = (0, u64::MAX);
+    let min_balance = section.number("min_balance_gwei", DEFAULT_MIN_BALANCE_GWEI, bounds);
     let timeout = section.number("rpc_timeout_ms", DEFAULT_RPC_TIMEOUT_MS, RPC_TIMEOUT_BOUNDS);
     let network = network?;
     let assets = allowed(section, &network, assets);
@@ -100,6 +104,7 @@ fn one(
         assets,
         max_fee_wei: u128::from(max_fee_gwei).saturating_mul(WEI_PER_GWEI),
         max_gas,
+        min_balance_wei: u128::from(min_balance).saturating_mul(WEI_PER_GWEI),
         rpc_timeout: Duration::from_millis(timeout),
     })
 }

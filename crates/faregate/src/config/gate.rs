@@ -14,6 +14,7 @@ use super::chains::check_main_net;
 use super::entry::Entry;
 use super::problem::Problem;
 use super::reader::Section;
+use super::secret_ref::SecretRef;
 
 const DEFAULT_TIMEOUT_SECONDS: u64 = 300;
 const TIMEOUT_SECONDS_BOUNDS: (u64, u64) = (20, 86_400);
@@ -41,6 +42,7 @@ pub(crate) struct GateSettings {
     pub(crate) upstream: url::Url,
     pub(crate) unmatched: Unmatched,
     pub(crate) facilitator: FacilitatorChoice,
+    pub(crate) facilitator_token: Option<SecretRef>,
     pub(crate) max_request_body_bytes: usize,
     pub(crate) max_answer_bytes: usize,
     pub(crate) routes: Vec<Route>,
@@ -72,6 +74,11 @@ pub(crate) fn read(
         None | Some("local") => Some(FacilitatorChoice::Local),
         Some(_) => http_url(&mut section, "facilitator").map(FacilitatorChoice::Remote),
     };
+    let fix = "write env:NAME or file:PATH";
+    let facilitator_token: Option<SecretRef> = section.parsed("facilitator_token", fix);
+    if facilitator_token.is_some() && facilitator == Some(FacilitatorChoice::Local) {
+        section.problem("facilitator_token", "a local facilitator asks for no token", "remove it");
+    }
     let bytes = |section: &mut Section<'_, '_>, name, default| {
         usize::try_from(section.number(name, default, BODY_BOUNDS)).unwrap_or(usize::MAX)
     };
@@ -93,6 +100,7 @@ pub(crate) fn read(
         upstream: upstream?,
         unmatched: unmatched?,
         facilitator: facilitator?,
+        facilitator_token,
         max_request_body_bytes,
         max_answer_bytes,
         routes,
@@ -287,7 +295,12 @@ fn price(
         (None, Some(ticker)) => assets.by_symbol(network, ticker),
     };
     let Some(asset) = asset else {
-        let fix = format!("known there: {}", assets.symbols(network));
+        let symbols = assets.symbols(network);
+        let fix = if symbols.is_empty() {
+            "describe the token in an [[asset]] section".to_owned()
+        } else {
+            format!("known there: {symbols}")
+        };
         section.problem("price", format!("no such token is known on {network}"), fix);
         return None;
     };

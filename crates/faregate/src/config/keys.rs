@@ -62,6 +62,12 @@ pub(crate) const KEYS: &[Key] = &[
     key("[[chain]]", "assets", "the network's default asset", "Tokens that are settled"),
     key("[[chain]]", "max_fee_gwei", "200", "Most that one unit of gas may cost, in gwei"),
     key("[[chain]]", "max_gas", "150000", "Most gas that one settlement may use"),
+    key(
+        "[[chain]]",
+        "min_balance_gwei",
+        "1000000",
+        "A signer with less than this, in gwei, gets no new work and is not ready",
+    ),
     key("[[chain]]", "rpc_timeout_ms", "5000", "Time for one RPC call, in milliseconds"),
     key("[facilitator]", "listen", "127.0.0.1:4021", "Address of the facilitator's HTTP door"),
     key(
@@ -90,6 +96,12 @@ pub(crate) const KEYS: &[Key] = &[
         "deny or free: what happens to a path that no route matches",
     ),
     key("[gate]", "facilitator", "local", "local, or the URL of a facilitator"),
+    key(
+        "[gate]",
+        "facilitator_token",
+        "none",
+        "Bearer token for that facilitator, by reference: env:NAME or file:PATH",
+    ),
     key("[gate]", "max_request_body_bytes", "1048576", "Largest body of a paid request"),
     key("[gate]", "max_answer_bytes", "8388608", "Largest answer held back until it is paid"),
     key(

@@ -19,6 +19,7 @@ pub(crate) struct Section<'a, 'p> {
     members: Option<&'a BTreeMap<String, Entry>>,
     /// Dotted path, such as `gate.route[0]`.
     path: String,
+    heading: String,
     origin: Origin,
     problems: &'p mut Vec<Problem>,
 }
@@ -53,7 +54,7 @@ impl<'a, 'p> Section<'a, 'p> {
             });
             keys::of_section(heading).chain(nested).collect()
         };
-        let section = Self { members, path, origin, problems };
+        let section = Self { members, path, heading: heading.to_owned(), origin, problems };
         section.report_unknown(&known)
     }
 
@@ -101,7 +102,8 @@ impl<'a, 'p> Section<'a, 'p> {
     }
 
     fn missing(&mut self, name: &str) {
-        let help = keys::KEYS.iter().find(|key| key.name == name).map_or("", |key| key.help);
+        let here = |key: &&keys::Key| key.name == name && key.section == self.heading;
+        let help = keys::KEYS.iter().find(here).map_or("", |key| key.help);
         let origin = self.origin.clone();
         let key = join(&self.path, name);
         let (reason, fix) = ("this key is required".to_owned(), help.to_owned());
