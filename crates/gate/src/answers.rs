@@ -16,10 +16,6 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const PAYMENT_REQUIRED: HeaderName = HeaderName::from_static(names::PAYMENT_REQUIRED);
 const PAYMENT_RESPONSE: HeaderName = HeaderName::from_static(names::PAYMENT_RESPONSE);
 
-/// The request's body did not arrive whole; no payment was looked at.
-const REQUEST_BODY_BROKEN: &str = "request_body_broken";
-/// The connection cannot be upgraded.
-const UPGRADE_UNSUPPORTED: &str = "upgrade_unsupported";
 /// The official code for an allowance that is missing; the one refusal that is not a 402.
 const PERMIT2_ALLOWANCE_REQUIRED: &str = "permit2_allowance_required";
 
@@ -67,27 +63,6 @@ impl Refusal {
             refusal.status = StatusCode::PRECONDITION_FAILED.as_u16();
         }
         refusal
-    }
-
-    /// The request's own body broke off or took too long.
-    pub(crate) fn request_body_broken() -> Self {
-        Self {
-            status: StatusCode::REQUEST_TIMEOUT.as_u16(),
-            code: REQUEST_BODY_BROKEN.to_owned(),
-            help: "The request's body did not arrive whole; nothing was charged.",
-            ..Self::of(Reason::InternalError)
-        }
-    }
-
-    /// An upgrade that the gate does not pass on.
-    pub(crate) fn upgrade_unsupported() -> Self {
-        Self {
-            status: StatusCode::NOT_IMPLEMENTED.as_u16(),
-            code: UPGRADE_UNSUPPORTED.to_owned(),
-            help: "This connection cannot be upgraded.",
-            retry_after_secs: None,
-            ..Self::of(Reason::InternalError)
-        }
     }
 
     /// The settlement was asked for and its outcome is not proven. Never a 402, never a 502.

@@ -93,10 +93,14 @@ reasons! {
         "The payment header is larger than the limit.";
     BodyTooLarge "body_too_large" Buyer AfterChange 413
         "The request body is larger than the limit for paid requests.";
+    RequestBodyBroken "request_body_broken" Buyer SameAgain 408
+        "The request's body did not arrive whole; nothing was charged.";
     AmbiguousPath "ambiguous_path" Buyer AfterChange 400
         "The path can be read in more than one way; send its plain spelling.";
     UpgradeNotPriced "upgrade_not_priced" Buyer AfterChange 400
         "A priced path answers no protocol upgrade.";
+    UpgradeUnsupported "upgrade_unsupported" Buyer AfterChange 501
+        "This connection cannot be upgraded.";
     NotFound "not_found" Buyer AfterChange 404
         "No route of this gate matches.";
     DeadlineTooClose "deadline_too_close" Buyer AfterChange 402

@@ -154,6 +154,6 @@ async fn read_body(gate: &Gate, body: GateBody) -> Result<Bytes, Refusal> {
     match tokio::time::timeout(wait, body::collect(body, limit)).await {
         Ok(Collected::Whole(bytes)) => Ok(bytes),
         Ok(Collected::TooLarge(_)) => Err(Refusal::of(Reason::BodyTooLarge)),
-        Ok(Collected::Broken) | Err(_) => Err(Refusal::request_body_broken()),
+        Ok(Collected::Broken) | Err(_) => Err(Refusal::of(Reason::RequestBodyBroken)),
     }
 }

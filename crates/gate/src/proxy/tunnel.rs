@@ -1,6 +1,7 @@
 //! WebSocket upgrades on free routes: after the application has agreed, bytes flow both ways. No
 //! other protocol is passed on; an h2c tunnel would carry requests past the gate.
 
+use faregate_protocol::Reason;
 use http::{HeaderMap, HeaderValue, Request, Response, header};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
@@ -41,7 +42,7 @@ impl Tunnel {
             .get(header::UPGRADE)
             .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(WEBSOCKET.as_bytes()));
         if !is_websocket {
-            return Refusal::upgrade_unsupported().into_response(None);
+            return Refusal::of(Reason::UpgradeUnsupported).into_response(None);
         }
         let application = hyper::upgrade::on(&mut answer);
         tokio::spawn(async move {
