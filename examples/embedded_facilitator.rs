@@ -18,7 +18,7 @@ use faregate_engine::clock::{Clock, SystemClock};
 use faregate_engine::{Engine, Limits};
 use faregate_evm::{EvmChain, EvmConfig, Wallet};
 use faregate_facilitator::{FacilitatorState, ServeLimits};
-use faregate_ledger::{SettlementStore, SqliteLedger};
+use faregate_ledger::{Sealer, SettlementStore, SqliteLedger};
 use faregate_protocol::Network;
 use faregate_telemetry::{Checks, Metrics};
 
@@ -30,7 +30,8 @@ async fn main() -> anyhow::Result<()> {
     let devnet = Devnet::start(DevnetConfig::default()).await?;
     // A real facilitator keeps its ledger over restarts; this chain forgets everything.
     let scratch = tempfile::tempdir()?;
-    let ledger = SqliteLedger::open(&scratch.path().join("facilitator.db")).await?;
+    let ledger =
+        SqliteLedger::open(&scratch.path().join("facilitator.db"), Sealer::throwaway()?).await?;
     let metrics = Metrics::new([network.to_string()]);
 
     let signer = Wallet::from_hex(&accounts::FACILITATOR.private_key.to_string())?;

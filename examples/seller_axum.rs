@@ -19,7 +19,7 @@ use faregate_engine::clock::{Clock, SystemClock};
 use faregate_engine::{Engine, Limits};
 use faregate_evm::{EvmChain, EvmConfig, Wallet};
 use faregate_gate::{Gate, GateConfig, GateLayer, PAYER, Route, ServeConfig, Unmatched};
-use faregate_ledger::{ClaimStore, SettlementStore, SqliteLedger};
+use faregate_ledger::{ClaimStore, Sealer, SettlementStore, SqliteLedger};
 use faregate_protocol::price::Price;
 use faregate_protocol::{Network, PaymentRequirements, assets};
 use faregate_telemetry::Metrics;
@@ -36,7 +36,8 @@ async fn main() -> anyhow::Result<()> {
     let devnet = Devnet::start(DevnetConfig::default()).await?;
     // A real app keeps its ledger over restarts; this chain forgets everything, and so do we.
     let scratch = tempfile::tempdir()?;
-    let ledger = SqliteLedger::open(&scratch.path().join("seller.db")).await?;
+    let ledger =
+        SqliteLedger::open(&scratch.path().join("seller.db"), Sealer::throwaway()?).await?;
     let metrics = Metrics::new([network.to_string()]);
 
     let signer = Wallet::from_hex(&accounts::FACILITATOR.private_key.to_string())?;

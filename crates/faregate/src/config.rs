@@ -59,12 +59,21 @@ pub(crate) struct FacilitatorSettings {
     pub(crate) settle_wait: Duration,
 }
 
+/// Where payments are remembered.
+#[derive(Clone, Debug)]
+pub(crate) struct LedgerSettings {
+    /// The SQLite file.
+    pub(crate) file: PathBuf,
+    /// Seals what is secret in it; none: a key file beside the ledger, made at the first start.
+    pub(crate) sealing_key: Option<SecretRef>,
+    pub(crate) old_sealing_keys: Vec<SecretRef>,
+}
+
 /// Everything that wiring needs.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) log: LogConfig,
-    /// The ledger's SQLite file.
-    pub(crate) ledger: PathBuf,
+    pub(crate) ledger: LedgerSettings,
     pub(crate) chains: Vec<ChainSettings>,
     pub(crate) facilitator: FacilitatorSettings,
     pub(crate) gate: Option<GateSettings>,
@@ -144,7 +153,7 @@ fn settings(root: &entry::Entry, problems: &mut Vec<Problem>) -> Option<Settings
     };
     let ([log, ledger, facilitator, gate, ops, lease], assets, chains) = top;
     let log = log_settings(log, profile, problems);
-    let ledger = ledger_file(ledger, problems);
+    let ledger = ledger_settings(ledger, profile, problems);
     let assets = assets::Assets::read(assets, problems);
     let chains = chains::read(chains, &assets, &mainnets, problems);
     let facilitator = {
@@ -207,17 +216,37 @@ fn log_settings(
     LogConfig { format, filter }
 }
 
-fn ledger_file(entry: Option<&entry::Entry>, problems: &mut Vec<Problem>) -> Option<PathBuf> {
+fn ledger_settings(
+    entry: Option<&entry::Entry>,
+    profile: Profile,
+    problems: &mut Vec<Problem>,
+) -> Option<LedgerSettings> {
     let mut section = Section::open(entry, "ledger".to_owned(), "[ledger]", problems);
     let url = section.text("url").unwrap_or_else(|| DEFAULT_LEDGER.to_owned());
-    match url.strip_prefix("sqlite://") {
+    let file = match url.strip_prefix("sqlite://") {
         Some(path) if !path.is_empty() && !path.contains('?') => Some(PathBuf::from(path)),
         _ => {
             let reason = "this version keeps its ledger in SQLite";
             section.problem("url", reason, "write sqlite://PATH");
             None
         }
+    };
+    let fix = "write env:NAME or file:PATH";
+    let sealing_key = section.parsed("sealing_key", fix);
+    if profile == Profile::Production && section.entry("sealing_key").is_none() {
+        let reason = "production seals with a key of its own";
+        section.problem("sealing_key", reason, "write sealing_key = \"file:/run/secrets/seal\"");
     }
+    let mut old_sealing_keys = Vec::new();
+    for text in section.texts("old_sealing_keys") {
+        match text.parse() {
+            Ok(reference) => old_sealing_keys.push(reference),
+            Err(SecretRefError::Literal | SecretRefError::Unknown) => {
+                section.problem("old_sealing_keys", "a secret is named by reference", fix);
+            }
+        }
+    }
+    Some(LedgerSettings { file: file?, sealing_key, old_sealing_keys })
 }
 
 #[cfg(test)]

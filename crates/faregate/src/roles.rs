@@ -16,7 +16,7 @@ use faregate_gate::{
     Gate, GateConfig, GateLayer, GateLimits, ProxyConfig, RemoteConfig, RemoteFacilitator,
     ReverseProxy, ServeConfig,
 };
-use faregate_ledger::{ClaimStore, SettlementStore, SqliteLedger};
+use faregate_ledger::{ClaimStore, Sealer, SettlementStore, SqliteLedger, sealing};
 use faregate_protocol::{Facilitator, address};
 use faregate_telemetry::{Checks, Metrics, ops};
 use tokio::net::TcpListener;
@@ -24,7 +24,9 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tower::Layer as _;
 
-use crate::config::{Asset, ChainSettings, FacilitatorChoice, GateSettings, Settings};
+use crate::config::{
+    Asset, ChainSettings, FacilitatorChoice, GateSettings, LedgerSettings, SecretRef, Settings,
+};
 use crate::server;
 
 /// Which roles this process plays.
@@ -217,8 +219,41 @@ async fn told(mut stopped: watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stop| *stop).await;
 }
 
-async fn open_ledger(path: &Path) -> anyhow::Result<SqliteLedger> {
-    SqliteLedger::open(path).await.with_context(|| format!("ledger {}", path.display()))
+async fn open_ledger(settings: &LedgerSettings) -> anyhow::Result<SqliteLedger> {
+    let place = || format!("ledger {}", settings.file.display());
+    let sealer = sealer(settings).with_context(place)?;
+    SqliteLedger::open(&settings.file, sealer).await.with_context(place)
+}
+
+fn sealer(settings: &LedgerSettings) -> anyhow::Result<Sealer> {
+    let resolve = |reference: &SecretRef| {
+        reference.resolve().map_err(|reason| anyhow!("sealing key: {reason}"))
+    };
+    let first = match &settings.sealing_key {
+        Some(reference) => resolve(reference)?,
+        None => SecretRef::File(key_beside(&settings.file)?).resolve().map_err(|e| anyhow!(e))?,
+    };
+    let older = settings.old_sealing_keys.iter().map(resolve).collect::<Result<Vec<_>, _>>()?;
+    let older: Vec<&str> = older.iter().map(|key| key.expose().as_str()).collect();
+    Ok(Sealer::new(first.expose(), &older)?)
+}
+
+/// The key file of a ledger whose configuration names none; made once, for its owner only.
+fn key_beside(ledger: &Path) -> anyhow::Result<String> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    const OWNER_ONLY: u32 = 0o600;
+    let path = format!("{}.seal", ledger.display());
+    let mut options = std::fs::OpenOptions::new();
+    match options.write(true).create_new(true).mode(OWNER_ONLY).open(&path) {
+        Ok(mut file) => {
+            file.write_all(sealing::new_key()?.as_bytes())?;
+            file.sync_all()?;
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+        Err(error) => bail!("{path}: {error}"),
+    }
+    Ok(path)
 }
 
 async fn start_engine(

@@ -23,6 +23,9 @@ pub enum LedgerError {
         /// Name of the lease.
         name: String,
     },
+    /// A sealed value cannot be opened: its key is not configured, or it was changed.
+    #[error("a sealed value cannot be opened with the configured sealing keys")]
+    Unsealable,
     /// A stored row makes no sense to this version.
     #[error("the ledger holds a row that this version cannot read: {what}")]
     Corrupt {

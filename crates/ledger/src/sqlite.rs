@@ -26,7 +26,7 @@ use sqlx::{ConnectOptions as _, Row, Sqlite, Transaction};
 use tokio::sync::broadcast;
 use uuid::Uuid;
 
-use crate::LedgerError;
+use crate::{LedgerError, Sealer};
 
 /// How long a statement waits for a lock of another process's reader or checkpoint.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -57,6 +57,7 @@ pub struct SqliteLedger {
     reader: SqlitePool,
     deployment: Uuid,
     moved: broadcast::Sender<PaymentKey>,
+    sealer: Arc<Sealer>,
     // Held for as long as any clone lives; the kernel lets go of it when the process dies.
     _lock: Option<Arc<File>>,
 }
@@ -69,17 +70,18 @@ impl std::fmt::Debug for SqliteLedger {
 
 impl SqliteLedger {
     /// Opens or makes the ledger at `path` and takes its lock (a file beside it, `PATH.lock`).
+    /// Signed payments and transactions are sealed with `sealer`.
     ///
     /// # Errors
     /// [`LedgerError::InUse`] when another process has it, [`LedgerError::Unavailable`] when it
     /// cannot be opened or migrated.
-    pub async fn open(path: &Path) -> Result<Self, LedgerError> {
+    pub async fn open(path: &Path, sealer: Sealer) -> Result<Self, LedgerError> {
         let lock = lock(path)?;
         private_file(path)?;
         let options = SqliteConnectOptions::new().filename(path).create_if_missing(true);
         let writer = pool(options.clone(), 1).await?;
         let reader = pool(options.read_only(true), READERS).await?;
-        Self::start(writer, reader, Some(Arc::new(lock))).await
+        Self::start(writer, reader, sealer, Some(Arc::new(lock))).await
     }
 
     /// A ledger that is gone with the process; for tests.
@@ -96,12 +98,13 @@ impl SqliteLedger {
             .connect_with(durable(options))
             .await
             .map_err(unavailable)?;
-        Self::start(only.clone(), only, None).await
+        Self::start(only.clone(), only, Sealer::throwaway()?, None).await
     }
 
     async fn start(
         writer: SqlitePool,
         reader: SqlitePool,
+        sealer: Sealer,
         lock: Option<Arc<File>>,
     ) -> Result<Self, LedgerError> {
         migrate(&writer).await?;
@@ -121,7 +124,7 @@ impl SqliteLedger {
             .map_err(unavailable)?;
         let deployment = id.parse().map_err(|_| LedgerError::Corrupt { what: "deployment.id" })?;
         let (moved, _) = broadcast::channel(MOVED_BACKLOG);
-        Ok(Self { writer, reader, deployment, moved, _lock: lock })
+        Ok(Self { writer, reader, deployment, moved, sealer: Arc::new(sealer), _lock: lock })
     }
 
     /// Ends all connections after their running statements.

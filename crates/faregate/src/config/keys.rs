@@ -40,6 +40,18 @@ pub(crate) const KEYS: &[Key] = &[
     key("[log]", "format", "json (text in development)", "json or text"),
     key("[log]", "filter", "info", "Level, or directives such as faregate_engine=debug,info"),
     key("[ledger]", "url", "sqlite://faregate.db", "Where payments are remembered: sqlite://PATH"),
+    key(
+        "[ledger]",
+        "sealing_key",
+        "a file beside the ledger; required in production",
+        "Key that seals signed payments at rest, by reference; 64 hex digits",
+    ),
+    key(
+        "[ledger]",
+        "old_sealing_keys",
+        "[]",
+        "Keys that opened rows were sealed with before, by reference",
+    ),
     key("[[asset]]", "network", "required", "CAIP-2 id of the network the token lives on"),
     key("[[asset]]", "address", "required", "Token contract"),
     key("[[asset]]", "symbol", "required", "Ticker that prices name it by"),

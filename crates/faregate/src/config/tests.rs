@@ -41,7 +41,7 @@ fn a_short_file_is_complete() {
     assert_eq!(options[0].extra_text("name"), Some("USDC"));
     assert_eq!(gate.listen.port(), GATE_PORT);
     assert_eq!(settings.chains[0].assets[0].decimals, 6);
-    assert_eq!(settings.ledger, PathBuf::from("test.db"));
+    assert_eq!(settings.ledger.file, PathBuf::from("test.db"));
 }
 
 #[test]
@@ -163,6 +163,19 @@ fn wrong_types_are_said_with_the_right_one() {
         let found = problems(&bad);
         assert!(keys_of(&found).contains(&key), "{key} is not in {found:?}");
     }
+}
+
+#[test]
+fn production_names_its_sealing_key_and_never_holds_it() {
+    let production = format!("profile = 'production'\n{GOOD}");
+    assert_eq!(keys_of(&problems(&production)), ["ledger.sealing_key"]);
+    let named = production.replace("[ledger]", "[ledger]\nsealing_key = 'file:/run/secrets/seal'");
+    assert!(read(&named, []).is_ok());
+    let literal =
+        GOOD.replace("[ledger]", &format!("[ledger]\nsealing_key = '{}'", "ab".repeat(32)));
+    let found = problems(&literal);
+    assert_eq!(keys_of(&found), ["ledger.sealing_key"]);
+    assert_eq!(found[0].value, "\"(masked)\"");
 }
 
 #[test]

@@ -14,6 +14,7 @@ use super::{
     SqliteLedger, bytes32, column, journal, leases, now_ms, signed, slots, unavailable, unsigned,
     uuid,
 };
+use crate::sealing::Sealed;
 use crate::{
     Attempt, EvidenceRow, LaneRows, Lease, LedgerError, NewSettlement, Reserved, Settlement,
     SettlementState, SettlementStore, SlotRow,
@@ -123,7 +124,8 @@ impl SettlementStore for SqliteLedger {
 
     async fn reserve(&self, new: &NewSettlement, wait_ms: u64) -> Result<Reserved, LedgerError> {
         let mut tx = self.begin().await?;
-        let inserted = insert(&mut tx, new, wait_ms).await?;
+        let sealed = seal(self, new)?;
+        let inserted = insert(&mut tx, new, sealed, wait_ms).await?;
         if inserted {
             let states = ("", SettlementState::Reserved.name());
             let evidence = json!({ "settle_id": new.settle_id, "head": new.head_at_claim });
@@ -134,7 +136,7 @@ impl SettlementStore for SqliteLedger {
             .fetch_one(&mut *tx)
             .await
             .map_err(unavailable)?;
-        let stored = Box::new(read(&mut tx, &row).await?);
+        let stored = Box::new(read(self, &mut tx, &row).await?);
         tx.commit().await.map_err(unavailable)?;
         self.tell(new.key);
         Ok(if inserted { Reserved::New(stored) } else { Reserved::Exists(stored) })
@@ -166,7 +168,7 @@ impl SettlementStore for SqliteLedger {
             .await
             .map_err(unavailable)?;
         match row {
-            Some(row) => Ok(Some(read(&mut tx, &row).await?)),
+            Some(row) => Ok(Some(read(self, &mut tx, &row).await?)),
             None => Ok(None),
         }
     }
@@ -410,18 +412,30 @@ async fn list(
     let rows = query.fetch_all(&mut *tx).await.map_err(unavailable)?;
     let mut found = Vec::with_capacity(rows.len());
     for row in &rows {
-        found.push(read(&mut tx, row).await?);
+        match read(ledger, &mut tx, row).await {
+            Ok(stored) => found.push(stored),
+            // One row that cannot be read must not hide the others.
+            Err(error @ (LedgerError::Unsealable | LedgerError::Corrupt { .. })) => {
+                tracing::error!(%error, "a settlement is skipped");
+            }
+            Err(error) => return Err(error),
+        }
     }
     Ok(found)
+}
+
+fn seal(ledger: &SqliteLedger, new: &NewSettlement) -> Result<Vec<u8>, LedgerError> {
+    let request = serde_json::to_vec(&new.request)
+        .map_err(|_| LedgerError::Corrupt { what: "settlements.request" })?;
+    ledger.sealer.seal(Sealed::Request, &new.key.0, &request)
 }
 
 async fn insert(
     tx: &mut Transaction<'static, Sqlite>,
     new: &NewSettlement,
+    request: Vec<u8>,
     wait_ms: u64,
 ) -> Result<bool, LedgerError> {
-    let request = serde_json::to_vec(&new.request)
-        .map_err(|_| LedgerError::Corrupt { what: "settlements.request" })?;
     let done = sqlx::query(INSERT)
         .bind(new.key.0.as_slice())
         .bind(new.settle_id.to_string())
@@ -444,13 +458,15 @@ async fn insert(
 }
 
 async fn read(
+    ledger: &SqliteLedger,
     tx: &mut Transaction<'static, Sqlite>,
     row: &SqliteRow,
 ) -> Result<Settlement, LedgerError> {
     let key = PaymentKey(bytes32(row, "payment_key")?);
     let request: &[u8] = column(row, "request")?;
+    let request = ledger.sealer.open(Sealed::Request, &key.0, request)?;
     let request: PaymentRequest =
-        serde_json::from_slice(request).map_err(|_| LedgerError::Corrupt { what: "request" })?;
+        serde_json::from_slice(&request).map_err(|_| LedgerError::Corrupt { what: "request" })?;
     let state: i64 = column(row, "state")?;
     let truth = |name: &'static str| column::<'_, i64>(row, name).map(|number| number != 0);
     let reported: Option<String> = column(row, "success_reported_to")?;

@@ -4,12 +4,13 @@
 use faregate_protocol::PaymentKey;
 use serde_json::{Value, json};
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, Sqlite, Transaction};
+use sqlx::{Sqlite, Transaction};
 
 use super::settlements::{SUBJECT, step};
 use super::{
     SqliteLedger, bytes32, column, journal, leases, now_ms, signed, unavailable, unsigned,
 };
+use crate::sealing::Sealed;
 use crate::{Attempt, LaneRows, Lease, LedgerError, SettlementState, SlotKind, SlotRow, SlotState};
 
 const ACTOR: &str = "lane";
@@ -79,7 +80,7 @@ pub(super) async fn lane(
     .map_err(unavailable)?;
     let mut open = Vec::with_capacity(rows.len());
     for row in &rows {
-        open.push(read(&mut tx, row).await?);
+        open.push(read(ledger, &mut tx, row).await?);
     }
     let next_nonce = next_nonce(&mut tx, network, signer).await?;
     Ok(LaneRows { open, next_nonce })
@@ -161,6 +162,8 @@ pub(super) async fn record_attempt(
     slot: &SlotRow,
     attempt: &Attempt,
 ) -> Result<bool, LedgerError> {
+    let row = attempt.transaction.as_bytes();
+    let sealed = ledger.sealer.seal(Sealed::Transaction, row, &attempt.raw)?;
     let mut tx = leases::begin(ledger, lease).await?;
     let done = sqlx::query(SIGN_SLOT)
         .bind(&slot.network)
@@ -190,7 +193,7 @@ pub(super) async fn record_attempt(
         .bind(&slot.network)
         .bind(&slot.signer)
         .bind(signed(slot.nonce))
-        .bind(&attempt.raw)
+        .bind(sealed)
         .bind(attempt.max_fee_wei.to_string())
         .bind(attempt.tip_wei.to_string())
         .execute(&mut *tx)
@@ -336,6 +339,7 @@ pub(super) async fn come_back(
 }
 
 async fn read(
+    ledger: &SqliteLedger,
     tx: &mut Transaction<'static, Sqlite>,
     row: &SqliteRow,
 ) -> Result<SlotRow, LedgerError> {
@@ -373,19 +377,17 @@ async fn read(
         kind: SlotKind::from_number(kind).ok_or(LedgerError::Corrupt { what: "kind" })?,
         key: item.map(|(key, _)| key),
         live: item.is_some_and(|(_, live)| live),
-        attempts: rows.iter().map(attempt).collect::<Result<_, _>>()?,
+        attempts: rows.iter().map(|row| attempt(ledger, row)).collect::<Result<_, _>>()?,
     })
 }
 
-fn attempt(row: &SqliteRow) -> Result<Attempt, LedgerError> {
+fn attempt(ledger: &SqliteLedger, row: &SqliteRow) -> Result<Attempt, LedgerError> {
     let wei = |name: &'static str| {
         let text: &str = column(row, name)?;
         text.parse().map_err(|_| LedgerError::Corrupt { what: name })
     };
-    Ok(Attempt {
-        transaction: column(row, "transaction_hash")?,
-        raw: row.try_get::<Vec<u8>, _>("raw").map_err(unavailable)?,
-        max_fee_wei: wei("max_fee_wei")?,
-        tip_wei: wei("tip_wei")?,
-    })
+    let transaction: String = column(row, "transaction_hash")?;
+    let sealed: &[u8] = column(row, "raw")?;
+    let raw = ledger.sealer.open(Sealed::Transaction, transaction.as_bytes(), sealed)?;
+    Ok(Attempt { transaction, raw, max_fee_wei: wei("max_fee_wei")?, tip_wei: wei("tip_wei")? })
 }

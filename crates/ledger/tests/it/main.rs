@@ -43,7 +43,10 @@ fn request() -> PaymentRequest {
     .unwrap();
     let payload = PaymentPayload {
         x402_version: 2,
-        payload: json!({"signature": "0x00"}).as_object().unwrap().clone(),
+        payload: json!({"signature": format!("0x{}", "5ea1".repeat(8))})
+            .as_object()
+            .unwrap()
+            .clone(),
         extensions: None,
         resource: None,
         accepted: serde_json::to_value(&requirements).unwrap().as_object().unwrap().clone(),

@@ -1,21 +1,25 @@
 //! What only a file can show.
 
-use faregate_ledger::{ClaimStore, Claimed, LedgerError, SqliteLedger};
+use faregate_ledger::{ClaimStore, Claimed, LedgerError, Sealer, SettlementStore, SqliteLedger};
 
-use crate::{LEASE_MS, new_claim};
+use crate::{LEASE_MS, new_claim, new_settlement};
+
+fn sealer() -> Sealer {
+    Sealer::new(&"11".repeat(32), &[]).unwrap()
+}
 
 #[tokio::test]
 async fn a_second_process_is_refused_and_the_file_is_found_again() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("ledger.db");
-    let ledger = SqliteLedger::open(&path).await.unwrap();
+    let ledger = SqliteLedger::open(&path, sealer()).await.unwrap();
     let deployment = ledger.deployment();
     assert!(matches!(ledger.claim(&new_claim(1), LEASE_MS).await.unwrap(), Claimed::Won(_)));
-    let second = SqliteLedger::open(&path).await;
+    let second = SqliteLedger::open(&path, sealer()).await;
     assert!(matches!(second, Err(LedgerError::InUse { .. })), "{second:?}");
     ledger.close().await;
     drop(ledger);
-    let again = SqliteLedger::open(&path).await.unwrap();
+    let again = SqliteLedger::open(&path, sealer()).await.unwrap();
     assert_eq!(again.deployment(), deployment);
     assert!(matches!(again.claim(&new_claim(1), LEASE_MS).await.unwrap(), Claimed::Exists(_)));
 }
@@ -26,13 +30,14 @@ async fn a_file_that_is_no_database_is_a_clear_error() {
     let path = dir.path().join("ledger.db");
     std::fs::write(&path, "this is not a database, but a text that is long enough to be read")
         .unwrap();
-    let error = SqliteLedger::open(&path).await.unwrap_err();
+    let error = SqliteLedger::open(&path, sealer()).await.unwrap_err();
     assert!(error.to_string().contains("unavailable"), "{error}");
 }
 
 #[tokio::test]
 async fn a_missing_folder_is_a_clear_error() {
-    let error = SqliteLedger::open("/no/such/folder/ledger.db".as_ref()).await.unwrap_err();
+    let error =
+        SqliteLedger::open("/no/such/folder/ledger.db".as_ref(), sealer()).await.unwrap_err();
     assert!(error.to_string().contains("/no/such/folder"), "{error}");
 }
 
@@ -40,7 +45,7 @@ async fn a_missing_folder_is_a_clear_error() {
 async fn the_files_are_their_owners_only() {
     use std::os::unix::fs::PermissionsExt as _;
     let dir = tempfile::tempdir().unwrap();
-    let ledger = SqliteLedger::open(&dir.path().join("ledger.db")).await.unwrap();
+    let ledger = SqliteLedger::open(&dir.path().join("ledger.db"), sealer()).await.unwrap();
     ledger.claim(&new_claim(1), LEASE_MS).await.unwrap();
     let mut seen = 0;
     for entry in std::fs::read_dir(dir.path()).unwrap() {
@@ -55,7 +60,29 @@ async fn the_files_are_their_owners_only() {
 #[tokio::test]
 async fn commits_are_durable() {
     let dir = tempfile::tempdir().unwrap();
-    let ledger = SqliteLedger::open(&dir.path().join("ledger.db")).await.unwrap();
+    let ledger = SqliteLedger::open(&dir.path().join("ledger.db"), sealer()).await.unwrap();
     ledger.ping().await.unwrap();
     assert_eq!(ledger.durability().await.unwrap(), ("wal".to_owned(), 2));
+}
+
+#[tokio::test]
+async fn o21_no_signed_payment_is_readable_in_the_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ledger.db");
+    let ledger = SqliteLedger::open(&path, sealer()).await.unwrap();
+    let new = new_settlement(1);
+    ledger.reserve(&new, LEASE_MS).await.unwrap();
+    let signature = new.request.payment_payload.payload["signature"].as_str().unwrap().to_owned();
+    for entry in std::fs::read_dir(dir.path()).unwrap() {
+        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+        let found = bytes.windows(signature.len()).any(|window| window == signature.as_bytes());
+        assert!(!found, "the signature stands in a file");
+    }
+    ledger.close().await;
+    drop(ledger);
+    let stranger = Sealer::new(&"22".repeat(32), &[]).unwrap();
+    let ledger = SqliteLedger::open(&path, stranger).await.unwrap();
+    let read = ledger.find_settlement(&new.key).await;
+    assert!(matches!(read, Err(LedgerError::Unsealable)), "{read:?}");
+    assert!(ledger.due(&new.network, 0, 10).await.unwrap().is_empty(), "skipped, not fatal");
 }
