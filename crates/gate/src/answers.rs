@@ -10,11 +10,11 @@ use serde_json::{Map, Value, json};
 use crate::body::GateBody;
 use crate::challenge::FIRST_ERROR;
 use crate::limits;
+use crate::version::{self, Version};
 
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const PAYMENT_REQUIRED: HeaderName = HeaderName::from_static(names::PAYMENT_REQUIRED);
-const PAYMENT_RESPONSE: HeaderName = HeaderName::from_static(names::PAYMENT_RESPONSE);
 
 /// The official code for an allowance that is missing; the one refusal that is not a 402.
 const PERMIT2_ALLOWANCE_REQUIRED: &str = "permit2_allowance_required";
@@ -30,6 +30,9 @@ pub(crate) struct Refusal {
     /// A fresh challenge has to go with it.
     pub(crate) challenged: bool,
     receipt: Option<Box<SettleResponse>>,
+    /// Who a refused verification was about.
+    payer: Option<String>,
+    version: Version,
 }
 
 impl Refusal {
@@ -45,12 +48,18 @@ impl Refusal {
             transaction: None,
             challenged: status == StatusCode::PAYMENT_REQUIRED.as_u16(),
             receipt: None,
+            payer: None,
+            version: Version::default(),
         }
     }
 
-    /// A verdict's reason. A code that is not ours is passed on if it looks like a code.
-    pub(crate) fn of_verdict(code: Option<&str>) -> Self {
-        let code = code.unwrap_or_default();
+    /// A verdict's reason about a payment of `payer`.
+    pub(crate) fn of_verdict(code: Option<&str>, payer: &str) -> Self {
+        Self { payer: Some(payer.to_owned()), ..Self::of_foreign(code.unwrap_or_default()) }
+    }
+
+    /// A code that is not ours is passed on if it looks like a code.
+    fn of_foreign(code: &str) -> Self {
         if let Some(reason) = Reason::from_code(code) {
             return Self::of(reason);
         }
@@ -84,15 +93,21 @@ impl Refusal {
             help: reason.map_or("The facilitator refused to settle this payment.", Reason::help),
             code,
             retry_after_secs: None,
-            transaction: None,
             challenged,
             receipt: Some(Box::new(receipt)),
+            ..Self::of(Reason::UnexpectedSettleError)
         }
     }
 
     /// With another status than the reason's own.
     pub(crate) const fn with_status(mut self, status: StatusCode) -> Self {
         self.status = status.as_u16();
+        self
+    }
+
+    /// To a buyer who speaks this version.
+    pub(crate) const fn in_version(mut self, version: Version) -> Self {
+        self.version = version;
         self
     }
 
@@ -125,8 +140,7 @@ impl Refusal {
     /// The answer, with the fresh challenge that [`Refusal::challenged`] asks for.
     pub(crate) fn into_response(self, challenge: Option<&PaymentRequired>) -> Response<GateBody> {
         let body = match challenge {
-            // For people and for clients that read no headers.
-            Some(challenge) => serde_json::to_value(challenge).unwrap_or(Value::Null),
+            Some(challenge) => version::challenge_body(challenge, self.payer.as_deref()),
             None => self.body(),
         };
         let mut response = json_response(self.status, &body);
@@ -134,8 +148,8 @@ impl Refusal {
         if let Some(value) = challenge.and_then(header_value) {
             headers.insert(PAYMENT_REQUIRED, value);
         }
-        if let Some(value) = self.receipt.as_deref().and_then(header_value) {
-            headers.insert(PAYMENT_RESPONSE, value);
+        if let Some(receipt) = self.receipt.as_deref() {
+            self.version.put_receipt(headers, receipt);
         }
         if let Some(secs) = self.retry_after_secs {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(secs));
@@ -145,7 +159,7 @@ impl Refusal {
 
     fn body(&self) -> Value {
         let mut body = Map::new();
-        body.insert("error".to_owned(), json!(self.code));
+        body.insert("error".to_owned(), json!(self.version.code(&self.code)));
         body.insert("message".to_owned(), json!(self.help));
         if let Some(transaction) = &self.transaction {
             body.insert("transaction".to_owned(), json!(transaction));

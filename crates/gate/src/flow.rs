@@ -9,16 +9,17 @@ use std::sync::Arc;
 
 use faregate_protocol::{Reason, SettleResponse};
 use futures::future::BoxFuture;
-use http::{HeaderName, Request, Response, header};
+use http::{Request, Response, header};
 use tokio::sync::oneshot;
 use tracing::Instrument;
 
-use crate::answers::{self, Refusal};
+use crate::answers::Refusal;
 use crate::body::{BoxError, GateBody};
 use crate::cors;
 use crate::gate::{Gate, Working};
 use crate::lease::{Lease, Stop};
 use crate::route::Route;
+use crate::version::Version;
 
 mod claim;
 mod known;
@@ -30,9 +31,6 @@ mod verify;
 use known::Standing;
 use present::Presented;
 use run::Ran;
-
-const PAYMENT_RESPONSE: HeaderName =
-    HeaderName::from_static(faregate_protocol::header::PAYMENT_RESPONSE);
 
 /// The resource behind the gate, to be run at most once.
 pub(crate) type Run = Box<
@@ -53,6 +51,7 @@ struct Ready {
     lease: Lease,
     answer: Response<GateBody>,
     receipt: SettleResponse,
+    version: Version,
 }
 
 /// Answers a request on a priced route.
@@ -102,6 +101,7 @@ async fn pursue_detached(
 ) -> Result<Response<GateBody>, Refusal> {
     let option = &presented.asked.payment_requirements;
     let (network, scheme) = (option.network.clone(), option.scheme.clone());
+    let version = presented.version;
     let (send, receive) = oneshot::channel();
     let task_gate = Arc::clone(gate);
     let flow = async move {
@@ -128,20 +128,19 @@ async fn pursue_detached(
     if let Err(refusal) = &ended {
         tracing::info!(code = refusal.code(), "a payment bought nothing");
     }
-    ended
+    ended.map_err(|refusal| refusal.in_version(version))
 }
 
 impl Ready {
     /// The compare-and-set on disk after which the first byte may leave.
     async fn grant(self) -> Result<Response<GateBody>, Refusal> {
-        let Self { lease, mut answer, receipt } = self;
-        let Some(value) = answers::header_value(&receipt) else {
+        let Self { lease, mut answer, receipt, version } = self;
+        if !version.put_receipt(answer.headers_mut(), &receipt) {
             return Err(Refusal::of(Reason::InternalError));
-        };
+        }
         if lease.grant().await.is_err() {
             return Err(Refusal::pending(settle::unproven(&receipt)));
         }
-        answer.headers_mut().insert(PAYMENT_RESPONSE, value);
         Ok(answer)
     }
 }
@@ -165,12 +164,12 @@ async fn fresh(gate: &Arc<Gate>, presented: Presented, run: Run) -> Result<End, 
     verify::verify(gate, &presented).await?;
     let mut lease = claim::claim(gate, &presented).await?;
     let (asked, key) = (presented.asked.clone(), presented.key);
-    let payer = presented.payer.clone();
+    let (payer, version) = (presented.payer.clone(), presented.version);
     let ran = run::run(gate, presented, run, &lease).await.map_err(nothing_sent)?;
     match ran {
         Ran::Good(answer) => {
             let receipt = settle::first(gate, &mut lease, key, asked, payer).await?;
-            Ok(End::Ready(Box::new(Ready { lease, answer, receipt })))
+            Ok(End::Ready(Box::new(Ready { lease, answer, receipt, version })))
         }
         Ran::Failed(answer) => {
             claim::release(&mut lease, "handler_failed").await.map_err(nothing_sent)?;
@@ -191,14 +190,14 @@ async fn paid_before(
     lease: Lease,
     receipt: SettleResponse,
 ) -> Result<End, Refusal> {
-    let unproven = settle::unproven(&receipt);
+    let (unproven, version) = (settle::unproven(&receipt), presented.version);
     match run::run(gate, presented, run, &lease).await {
-        Ok(Ran::Good(answer)) => Ok(End::Ready(Box::new(Ready { lease, answer, receipt }))),
+        Ok(Ran::Good(answer)) => {
+            Ok(End::Ready(Box::new(Ready { lease, answer, receipt, version })))
+        }
         Ok(Ran::Failed(mut answer)) => {
             // Still redeemable: the receipt tells the buyer not to pay again.
-            if let Some(value) = answers::header_value(&receipt) {
-                answer.headers_mut().insert(PAYMENT_RESPONSE, value);
-            }
+            version.put_receipt(answer.headers_mut(), &receipt);
             Ok(End::Failed(answer))
         }
         Ok(Ran::Broken(_)) | Err(_) => Err(Refusal::pending(unproven)),

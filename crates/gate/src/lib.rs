@@ -6,7 +6,8 @@
 //!                               |                                |  answers.rs, cors.rs
 //!                               v  priced
 //!                            flow.rs
-//!   flow/present.rs    size, decode, own options, time window, body, fingerprint.rs
+//!   flow/present.rs    size, decode (version.rs: v1 becomes v2), own options, time window, body,
+//!        |                  fingerprint.rs
 //!        |                  no payment: challenge.rs -> 402
 //!   flow/known.rs      presented before? its outcome, or go on where its holder stopped
 //!        |
@@ -55,6 +56,7 @@ mod route_table;
 mod serve;
 mod service;
 mod sweep;
+mod version;
 
 pub use body::{BoxError, GateBody};
 pub use challenge::{FIRST_ERROR, challenge};

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use faregate_protocol::eip3009::Eip3009Payload;
 use faregate_protocol::header::{self as names, HeaderError};
+use faregate_protocol::v1::PaymentPayloadV1;
 use faregate_protocol::{
-    PaymentKey, PaymentPayload, PaymentRequest, PaymentRequirements, Reason, X402_VERSION, address,
-    matching,
+    PaymentKey, PaymentPayload, PaymentRequest, PaymentRequirements, Reason, address, matching,
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request};
@@ -20,6 +20,7 @@ use crate::fingerprint::fingerprint;
 use crate::gate::{Gate, now_unix_ms};
 use crate::limits;
 use crate::route::Route;
+use crate::version::Version;
 
 const MS_PER_SEC: u64 = 1000;
 
@@ -29,7 +30,9 @@ pub(super) struct Presented {
     /// The head, with the payment still in it.
     pub(super) parts: Parts,
     pub(super) body: Bytes,
-    /// The payment with the seller's **own** requirements.
+    /// The version in which it was presented.
+    pub(super) version: Version,
+    /// The payment, translated to version 2, with the seller's **own** requirements.
     pub(super) asked: PaymentRequest,
     pub(super) key: PaymentKey,
     pub(super) payer: String,
@@ -50,8 +53,8 @@ pub(super) async fn read(
     request: Request<GateBody>,
 ) -> Result<Presented, Refusal> {
     let (parts, body) = request.into_parts();
-    let payload = payload(payment_header(&parts.headers)?)?;
-    let (requirements, mut unfit) = own_requirements(&payload, route)?;
+    let Chosen { version, payload, requirements, mut unfit } =
+        choose(decode(payment_header(&parts.headers)?)?, route)?;
     let (key, signed) = PaymentKey::of(&payload, &requirements).map_err(Refusal::of)?;
     unfit = unfit.or_else(|| static_fault(&signed, &requirements)).or_else(|| {
         outside_of_window(&signed, now_unix_ms() / MS_PER_SEC, route.least_life_secs())
@@ -66,6 +69,7 @@ pub(super) async fn read(
         valid_before: signed.authorization.valid_before.try_into().unwrap_or(u64::MAX),
         asked: PaymentRequest::new(payload, requirements),
         route: Arc::clone(route),
+        version,
         parts,
         body,
         key,
@@ -78,53 +82,90 @@ pub(super) fn has_payment(headers: &HeaderMap) -> bool {
     headers.contains_key(names::PAYMENT_SIGNATURE) || headers.contains_key(names::X_PAYMENT)
 }
 
-/// The one payment header of a request.
+/// The payment header of a request. A client that speaks both versions may send both headers;
+/// only that of version 2 is looked at, and the other payment stays unused.
 fn payment_header(headers: &HeaderMap) -> Result<&HeaderValue, Refusal> {
     let of = |name| headers.get_all(name).iter();
-    let values = || of(names::PAYMENT_SIGNATURE).chain(of(names::X_PAYMENT));
-    if values().any(|value| value.len() > names::MAX_VALUE_BYTES) {
+    let mut values = of(names::PAYMENT_SIGNATURE).chain(of(names::X_PAYMENT));
+    if values.any(|value| value.len() > names::MAX_VALUE_BYTES) {
         return Err(Refusal::of(Reason::HeaderTooLarge));
     }
-    let mut values = values();
+    let is_new = headers.contains_key(names::PAYMENT_SIGNATURE);
+    let mut values = of(if is_new { names::PAYMENT_SIGNATURE } else { names::X_PAYMENT });
     match (values.next(), values.next()) {
         (None, _) => Err(Refusal::of(Reason::PaymentRequired)),
         (Some(only), None) => Ok(only),
-        // Two payments in one request: somebody would have to choose which one is lost.
+        // One header twice: whoever stands in between may have read the other one.
         (Some(_), Some(_)) => Err(Refusal::of(Reason::InvalidPayload)),
     }
 }
 
-fn payload(value: &HeaderValue) -> Result<PaymentPayload, Refusal> {
+/// A payment as it was sent.
+enum Sent {
+    One(PaymentPayloadV1),
+    Two(PaymentPayload),
+}
+
+/// The version is what the payment says, whichever header carries it.
+fn decode(value: &HeaderValue) -> Result<Sent, Refusal> {
     let decoded = names::decode_value(value.as_bytes()).map_err(|error| match error {
         HeaderError::TooLarge { .. } => Refusal::of(Reason::HeaderTooLarge),
         _ => Refusal::of(Reason::InvalidPayload),
     })?;
-    let version = decoded.get("x402Version").and_then(serde_json::Value::as_u64);
-    if version.is_some_and(|version| version != u64::from(X402_VERSION)) {
-        return Err(Refusal::of(Reason::InvalidX402Version));
-    }
-    serde_json::from_value(decoded).map_err(|_| Refusal::of(Reason::InvalidPayload))
+    let number = decoded.get("x402Version").and_then(serde_json::Value::as_u64);
+    let number = number.ok_or_else(|| Refusal::of(Reason::InvalidPayload))?;
+    let sent = match Version::of_number(number) {
+        Some(Version::One) => serde_json::from_value(decoded).map(Sent::One),
+        Some(Version::Two) => serde_json::from_value(decoded).map(Sent::Two),
+        None => return Err(Refusal::of(Reason::InvalidX402Version)),
+    };
+    sent.map_err(|_| Refusal::of(Reason::InvalidPayload))
+}
+
+/// A payment with the option of ours that it is for.
+struct Chosen {
+    version: Version,
+    payload: PaymentPayload,
+    requirements: PaymentRequirements,
+    unfit: Option<Reason>,
 }
 
 /// The option that the payment accepted. If it is none of today's, the one on the same network and
-/// asset stands in, so that the payment's key can be looked up.
-fn own_requirements(
-    payload: &PaymentPayload,
-    route: &Route,
-) -> Result<(PaymentRequirements, Option<Reason>), Refusal> {
+/// asset stands in, so that the payment's key can be looked up. Version 1 names no more than scheme
+/// and network: what else does not fit is seen in what was signed.
+fn choose(sent: Sent, route: &Route) -> Result<Chosen, Refusal> {
     let options = route.options();
-    if let Some(own) = matching::select(payload, options) {
-        return Ok((own.clone(), None));
+    let no_match = Reason::NoMatchingRequirements;
+    match sent {
+        Sent::One(payload) => {
+            let option = payload.select(options).ok_or_else(|| Refusal::of(no_match))?;
+            Ok(Chosen {
+                version: Version::One,
+                payload: payload.to_v2(option),
+                requirements: option.clone(),
+                unfit: None,
+            })
+        }
+        Sent::Two(payload) => {
+            let own = matching::select(&payload, options);
+            let unfit = own.is_none().then_some(no_match);
+            let option = own.or_else(|| stand_in(&payload, options));
+            let requirements = option.ok_or_else(|| Refusal::of(no_match))?.clone();
+            Ok(Chosen { version: Version::Two, payload, requirements, unfit })
+        }
     }
-    let unmatched = Reason::NoMatchingRequirements;
-    let same_token = |option: &&PaymentRequirements| {
+}
+
+fn stand_in<'a>(
+    payload: &PaymentPayload,
+    options: &'a [PaymentRequirements],
+) -> Option<&'a PaymentRequirements> {
+    options.iter().find(|option| {
         payload.accepted_text("network") == Some(option.network.as_str())
             && payload
                 .accepted_text("asset")
                 .is_some_and(|asset| asset.eq_ignore_ascii_case(&option.asset))
-    };
-    let stand_in = options.iter().find(same_token).ok_or_else(|| Refusal::of(unmatched))?;
-    Ok((stand_in.clone(), Some(unmatched)))
+    })
 }
 
 /// What was signed is not what is asked for, whatever the buyer's copy says.

@@ -21,7 +21,9 @@ pub(super) async fn verify(gate: &Gate, presented: &Presented) -> Result<(), Ref
     gate.metrics.payment_duration(option.network.as_str(), &option.scheme, "verify", elapsed);
     match answer {
         Ok(Ok(Ok(verdict))) if verdict.is_valid => Ok(()),
-        Ok(Ok(Ok(verdict))) => Err(Refusal::of_verdict(verdict.invalid_reason.as_deref())),
+        Ok(Ok(Ok(verdict))) => {
+            Err(Refusal::of_verdict(verdict.invalid_reason.as_deref(), &presented.payer))
+        }
         Ok(Ok(Err(error))) => {
             tracing::warn!(%error, "no verdict");
             Err(Refusal::of(Reason::FacilitatorUnavailable))

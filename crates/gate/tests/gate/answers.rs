@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::payment::{self, encoded, fresh, key, now};
 use crate::scripted_facilitator::{TRANSACTION, Verdict};
-use crate::world::{SECRET, World, config, on_both_stores, priced_route, request};
+use crate::world::{SECRET, World, config, on_both_stores, paying, priced_route, request};
 
 on_both_stores! {
     a_payment_buys_the_resource_once
@@ -61,7 +61,6 @@ async fn no_payment_is_a_challenge(store: Arc<dyn ClaimStore>) {
     let challenge = seen.challenge().unwrap();
     assert_eq!(challenge.resource.url, "https://api.example.com/weather?city=x");
     assert_eq!(challenge.accepts, [payment::requirements()]);
-    assert_eq!(seen.json(), serde_json::to_value(&challenge).unwrap());
     assert!(seen.header("access-control-allow-origin").is_empty());
     let mut cross = request("GET", "/weather", None);
     cross.headers_mut().insert("origin", "https://page.example".parse().unwrap());
@@ -78,6 +77,8 @@ async fn what_cannot_be_read_is_challenged_again(store: Arc<dyn ClaimStore>) {
     let world = World::new(store);
     let mut v1 = fresh();
     v1["x402Version"] = json!(1);
+    let mut v3 = fresh();
+    v3["x402Version"] = json!(3);
     let mut no_authorization = fresh();
     no_authorization["payload"] = json!({});
     let mut short_nonce = fresh();
@@ -89,8 +90,10 @@ async fn what_cannot_be_read_is_challenged_again(store: Arc<dyn ClaimStore>) {
         ("not base64".to_owned(), "invalid_payload"),
         (encoded(&json!([])), "invalid_payload"),
         (encoded(&json!({"x402Version": 2})), "invalid_payload"),
-        (encoded(&json!({"x402Version": 1, "scheme": "exact"})), "invalid_x402_version"),
-        (encoded(&v1), "invalid_x402_version"),
+        (encoded(&json!({"x402Version": 1, "scheme": "exact"})), "invalid_payload"),
+        (encoded(&json!({"x402Version": 3, "scheme": "exact"})), "invalid_x402_version"),
+        (encoded(&v1), "invalid_payload"),
+        (encoded(&v3), "invalid_x402_version"),
         (encoded(&no_authorization), "invalid_payload"),
         (encoded(&short_nonce), "invalid_payload"),
         (encoded(&permit2), "unsupported_payload_type"),
@@ -101,11 +104,9 @@ async fn what_cannot_be_read_is_challenged_again(store: Arc<dyn ClaimStore>) {
         seen.expect_refusal(402, code);
         assert_eq!(seen.challenge().unwrap().error.as_deref(), Some(code));
     }
-    // Two payments, in any spelling of the header.
-    for second in ["payment-signature", "x-payment"] {
-        let mut asked = request("GET", "/weather", Some(&fresh()));
-        asked.headers_mut().append(second, encoded(&fresh()).parse().unwrap());
-        world.send(asked).await.expect_refusal(402, "invalid_payload");
+    for header in ["payment-signature", "x-payment"] {
+        let twice = paying("/weather", &[(header, &fresh()), (header, &fresh())]);
+        world.send(twice).await.expect_refusal(402, "invalid_payload");
     }
     assert_eq!((world.runs(), world.facilitator.verified().len()), (0, 0));
 }

@@ -23,4 +23,5 @@ mod settling;
 mod sweeping;
 mod upstream;
 mod upstreams;
+mod version_1;
 mod world;

@@ -43,6 +43,14 @@ pub(crate) fn fresh() -> Value {
     })
 }
 
+/// The same authorization as a buyer of version 1 presents it.
+pub(crate) fn as_v1(payment: &Value) -> Value {
+    json!({
+        "x402Version": 1, "scheme": "exact", "network": "base-sepolia",
+        "payload": payment["payload"],
+    })
+}
+
 pub(crate) fn encoded(payment: &Value) -> String {
     header::encode(payment).unwrap()
 }

@@ -58,8 +58,14 @@ impl Seen {
         serde_json::from_slice(&self.body).unwrap_or(Value::Null)
     }
 
-    /// `error` of the body.
+    /// `error` of the challenge, or of a body without one.
     pub(crate) fn code(&self) -> String {
+        let challenged = self.challenge().and_then(|challenge| challenge.error);
+        challenged.unwrap_or_else(|| self.said())
+    }
+
+    /// `error` of the body.
+    pub(crate) fn said(&self) -> String {
         self.json()["error"].as_str().unwrap_or_default().to_owned()
     }
 
@@ -69,7 +75,16 @@ impl Seen {
     }
 
     pub(crate) fn receipt(&self) -> Option<SettleResponse> {
-        let value = self.headers.get(names::PAYMENT_RESPONSE)?;
+        self.receipt_in(names::PAYMENT_RESPONSE)
+    }
+
+    /// The receipt for a payment of version 1.
+    pub(crate) fn receipt_v1(&self) -> Option<SettleResponse> {
+        self.receipt_in(names::X_PAYMENT_RESPONSE)
+    }
+
+    fn receipt_in(&self, name: &str) -> Option<SettleResponse> {
+        let value = self.headers.get(name)?;
         Some(names::decode(value.as_bytes()).unwrap())
     }
 
@@ -196,6 +211,15 @@ pub(crate) fn request(method: &str, uri: &str, payment: Option<&Value>) -> Reque
     let mut request = Request::builder().method(method).uri(uri);
     if let Some(payment) = payment {
         request = request.header("PAYMENT-SIGNATURE", payment::encoded(payment));
+    }
+    request.body(GateBody::empty()).unwrap()
+}
+
+/// A GET that presents payments in these headers.
+pub(crate) fn paying(uri: &str, payments: &[(&str, &Value)]) -> Request<GateBody> {
+    let mut request = Request::builder().uri(uri);
+    for (header, payment) in payments {
+        request = request.header(*header, payment::encoded(payment));
     }
     request.body(GateBody::empty()).unwrap()
 }
