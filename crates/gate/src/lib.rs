@@ -34,6 +34,7 @@ mod challenge;
 mod config;
 mod cors;
 mod error;
+mod facilitator_calls;
 mod fingerprint;
 mod flow;
 mod future;

@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::answers::Refusal;
 use crate::gate::{Gate, now_unix_ms};
 use crate::lease::{Lease, Stop};
-use crate::{limits, receipt};
+use crate::{facilitator_calls, limits, receipt};
 
 /// What the facilitator's answer means.
 enum Reply {
@@ -146,19 +146,21 @@ impl Question<'_> {
             AssertUnwindSafe(self.gate.facilitator.settle(self.request, &terms)).catch_unwind();
         let patience = wait.saturating_add(limits::SETTLE_GRACE);
         let answer = tokio::time::timeout(patience, asking).await;
+        // A panic tells as little as silence.
+        let answer = answer.ok().and_then(Result::ok);
         let (network, scheme) =
             (self.network().as_str(), &self.request.payment_requirements.scheme);
-        self.gate.metrics.payment_duration(network, scheme, "settle", started.elapsed());
+        let metrics = &self.gate.metrics;
+        metrics.payment_duration(network, scheme, "settle", started.elapsed());
+        metrics.facilitator_request("settle", facilitator_calls::settled(answer.as_ref()));
         match answer {
-            Ok(Ok(Ok(answer))) => self.reply(answer),
-            Ok(Ok(Err(FacilitatorError::Unavailable(_)))) => Reply::NotBegun,
-            Ok(Ok(Err(error))) => {
+            Some(Ok(answer)) => self.reply(answer),
+            Some(Err(FacilitatorError::Unavailable(_))) => Reply::NotBegun,
+            Some(Err(error)) => {
                 tracing::warn!(%error, "the outcome of a settlement is not known");
                 Reply::Unknown { said_pending: false, transaction: String::new() }
             }
-            Ok(Err(_)) | Err(_) => {
-                Reply::Unknown { said_pending: false, transaction: String::new() }
-            }
+            None => Reply::Unknown { said_pending: false, transaction: String::new() },
         }
     }
 

@@ -10,6 +10,7 @@ mod faulty_ledger;
 mod fingerprints;
 mod ledger_faults;
 mod memory_ledger;
+mod metrics;
 mod paths;
 mod payment;
 mod proxy;

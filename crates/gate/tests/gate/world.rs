@@ -32,6 +32,7 @@ pub(crate) struct World {
     pub(crate) store: Arc<dyn ClaimStore>,
     pub(crate) facilitator: Arc<Scripted>,
     pub(crate) runs: Arc<AtomicUsize>,
+    metrics: Metrics,
     resource: Resource,
 }
 
@@ -139,9 +140,9 @@ impl World {
         let facilitator = Arc::new(Scripted::default());
         let metrics = Metrics::new(["eip155:84532".to_owned()]);
         let asked = Arc::clone(&facilitator);
-        let gate = Gate::new(config, Arc::clone(&store), asked, metrics).unwrap();
+        let gate = Gate::new(config, Arc::clone(&store), asked, metrics.clone()).unwrap();
         let runs = Arc::new(AtomicUsize::new(0));
-        Self { gate: Arc::new(gate), store, facilitator, runs, resource }
+        Self { gate: Arc::new(gate), store, facilitator, runs, metrics, resource }
     }
 
     /// Another process on the same ledger, with another facilitator connection and resource count.
@@ -187,6 +188,14 @@ impl World {
 
     pub(crate) async fn state(&self, key: &PaymentKey) -> Option<ClaimState> {
         self.store.find_claim(key).await.unwrap().map(|claim| claim.state)
+    }
+
+    /// A line of the metrics: its name with labels, and its value.
+    #[track_caller]
+    pub(crate) fn expect_metric(&self, series: &str, value: usize) {
+        let text = self.metrics.render();
+        let line = format!("{series} {value}");
+        assert!(text.lines().any(|found| found == line), "no line {line:?} in\n{text}");
     }
 
     /// Grants in the journal of a payment.
