@@ -12,7 +12,16 @@ const PRICE: u128 = 10_000;
 
 /// What `pay.mjs` printed.
 pub(crate) fn fetch_pays(url: &str, key: &str) -> Value {
-    let mut command = service::node_script("pay.mjs");
+    paid_by("pay.mjs", url, key)
+}
+
+/// The same of the client of version 1.
+pub(crate) fn fetch_v1_pays(url: &str, key: &str) -> Value {
+    paid_by("pay-v1.mjs", url, key)
+}
+
+fn paid_by(script: &str, url: &str, key: &str) -> Value {
+    let mut command = service::node_script(script);
     service::run(command.arg(url).env("BUYER_KEY", key)).succeeded().json()
 }
 

@@ -5,41 +5,26 @@ use std::path::Path;
 
 use faregate_protocol::header::PAYMENT_SIGNATURE;
 
+use crate::node_server::NodeServer;
 use crate::official_client::fetch_pays;
-use crate::real_chain::{BUYER_KEY, PAYEE, RealChain, SIGNER_KEY};
-use crate::service::{self, Finished, Service};
-use crate::{http, payment, ports, roles};
-
-/// A node script that serves, and its URL.
-struct Server {
-    _service: Service,
-    url: String,
-}
-
-impl Server {
-    fn start(script: &str, arguments: &[&str]) -> Self {
-        let port = ports::one();
-        let mut command = service::node_script(script);
-        command.arg(port.to_string()).args(arguments).env("SIGNER_KEY", SIGNER_KEY);
-        let mut service = Service::start(script, &mut command);
-        assert_eq!(service.line(), "ready");
-        Self { _service: service, url: format!("http://127.0.0.1:{port}") }
-    }
-
-    fn served(&self) -> u64 {
-        http::get(&format!("{}/served", self.url)).json()["served"].as_u64().unwrap()
-    }
-}
+use crate::real_chain::{BUYER_KEY, PAYEE, RealChain};
+use crate::service::{self, Finished};
+use crate::{http, payment, roles};
 
 /// `faregate pay`, with a state folder of its own.
-fn faregate_pays(url: &str, state: &Path) -> Finished {
+pub(crate) fn faregate_pays(url: &str, state: &Path) -> Finished {
     let mut command = service::faregate();
     command.args(["pay", url, "--json", "--key", "env:BUYER_KEY"]);
     service::run(command.env("BUYER_KEY", BUYER_KEY).env("XDG_STATE_HOME", state))
 }
 
 /// The header that was served is refused from now on, and moves nothing.
-fn assert_replay_is_refused(chain: &RealChain, url: &str, header: &str, refusals: &[u16]) {
+pub(crate) fn assert_replay_is_refused(
+    chain: &RealChain,
+    url: &str,
+    header: &str,
+    refusals: &[u16],
+) {
     let again = http::get_with(url, &[(PAYMENT_SIGNATURE, header)]);
     assert!(refusals.contains(&again.status), "{again:?}");
     chain.assert_paid_once();
@@ -48,7 +33,7 @@ fn assert_replay_is_refused(chain: &RealChain, url: &str, header: &str, refusals
 #[test]
 fn the_official_client_pays_our_gate() {
     let chain = RealChain::start();
-    let app = Server::start("express-app.mjs", &[]);
+    let app = NodeServer::start("express-app.mjs", &[]);
     let role = roles::serve(&chain, &app.url);
     let said = fetch_pays(&role.priced_url(), BUYER_KEY);
     assert_eq!(said["status"], 200, "{said}");
@@ -61,7 +46,7 @@ fn the_official_client_pays_our_gate() {
 
 /// Our buyer against the official middleware, whoever settles for it.
 fn our_buyer_pays_express(chain: &RealChain, facilitator: &str) {
-    let seller = Server::start("seller.mjs", &[facilitator, PAYEE]);
+    let seller = NodeServer::start("seller.mjs", &[facilitator, PAYEE]);
     let url = format!("{}/paid", seller.url);
     let state = tempfile::tempdir().unwrap();
     let said = faregate_pays(&url, state.path()).succeeded().json();
@@ -91,7 +76,7 @@ fn our_buyer_pays_express_backed_by_our_facilitator() {
 #[test]
 fn our_buyer_pays_express_backed_by_the_official_facilitator() {
     let chain = RealChain::start();
-    let facilitator = Server::start("facilitator.mjs", &[chain.rpc()]);
+    let facilitator = NodeServer::start("facilitator.mjs", &[chain.rpc()]);
     our_buyer_pays_express(&chain, &facilitator.url);
 }
 
@@ -99,7 +84,7 @@ fn our_buyer_pays_express_backed_by_the_official_facilitator() {
 fn the_official_client_pays_express_backed_by_our_facilitator() {
     let chain = RealChain::start();
     let facilitator = roles::facilitator(&chain);
-    let seller = Server::start("seller.mjs", &[&facilitator.url, PAYEE]);
+    let seller = NodeServer::start("seller.mjs", &[&facilitator.url, PAYEE]);
     let url = format!("{}/paid", seller.url);
     let said = fetch_pays(&url, BUYER_KEY);
     assert_eq!(said["status"], 200, "{said}");
@@ -114,7 +99,7 @@ fn the_official_client_pays_express_backed_by_our_facilitator() {
 /// process.
 fn an_application_behind_the_gate_is_paid(script: &str, framework: &str) {
     let chain = RealChain::start();
-    let app = Server::start(script, &[]);
+    let app = NodeServer::start(script, &[]);
     let facilitator = roles::facilitator(&chain);
     let gate = roles::gate(&app.url, &facilitator.url);
     assert_eq!(http::get(&gate.priced_url()).status, 402);
@@ -137,4 +122,9 @@ fn an_express_application_behind_gate_and_facilitator_is_paid() {
 #[test]
 fn a_hono_application_behind_gate_and_facilitator_is_paid() {
     an_application_behind_the_gate_is_paid("hono-app.mjs", "hono");
+}
+
+#[test]
+fn a_next_application_behind_gate_and_facilitator_is_paid() {
+    an_application_behind_the_gate_is_paid("next-app.mjs", "next");
 }
