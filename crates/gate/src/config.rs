@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use crate::error::GateError;
 use crate::limits;
+use crate::origin::Origin;
 use crate::route::Route;
-use crate::route_table::Unmatched;
+use crate::route_table::{RouteTable, Unmatched};
 
 /// A gate's configuration.
 #[derive(Clone, Debug)]
@@ -37,6 +39,27 @@ impl GateConfig {
             limits: GateLimits::default(),
             facilitator_remembers: false,
         }
+    }
+
+    /// Everything that a gate would be refused for, without building one. Of the routes see also
+    /// [`RouteTable::faults`], which tells their positions.
+    #[must_use]
+    pub fn check(&self) -> Vec<GateError> {
+        let (min, max) = (limits::MIN_LEASE_MS, limits::MAX_LEASE_MS);
+        let mut found = Vec::new();
+        if !(min..=max).contains(&self.lease_ms) {
+            found.push(GateError::Lease { lease_ms: self.lease_ms, min, max });
+        }
+        found.extend(self.origin.parse::<Origin>().err());
+        let (routes, limit) = (self.routes.len(), limits::MAX_ROUTES);
+        if routes > limit {
+            found.push(GateError::TooManyRoutes { found: routes, limit });
+        }
+        for (index, fault) in RouteTable::faults(&self.routes) {
+            let route = self.routes.get(index).map(|route| route.name.clone());
+            found.push(GateError::Route { route: route.unwrap_or_default(), fault });
+        }
+        found
     }
 }
 

@@ -38,7 +38,7 @@ impl Gate {
     /// Reads and checks the configuration.
     ///
     /// # Errors
-    /// [`GateError`].
+    /// The first of [`GateConfig::check`].
     pub fn new(
         config: GateConfig,
         store: Arc<dyn ClaimStore>,

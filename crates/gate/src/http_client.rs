@@ -23,6 +23,12 @@ pub enum ClientError {
         /// As configured.
         url: String,
     },
+    /// An upstream that is more or less than an origin.
+    #[error("the upstream {url:?} is not http(s)://host[:port] without a path")]
+    Upstream {
+        /// As configured, without user information and query.
+        url: String,
+    },
     /// The machine's root certificates could not be read.
     #[error("the root certificates of this machine could not be read: {0}")]
     Roots(#[source] std::io::Error),

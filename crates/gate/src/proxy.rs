@@ -76,16 +76,32 @@ impl ReverseProxy {
     /// A proxy to the application at `upstream`, an origin such as `http://127.0.0.1:3000`.
     ///
     /// # Errors
-    /// [`ClientError::Url`] for anything but an origin, [`ClientError::Roots`] for https without
+    /// [`ClientError::Upstream`] for anything but an origin, [`ClientError::Roots`] for https without
     /// readable root certificates.
     pub fn new(upstream: &Url, config: ProxyConfig) -> Result<Self, ClientError> {
-        let fail = || ClientError::Url { url: upstream.to_string() };
-        // The path would be put before the one that was judged.
-        let origin: Origin = upstream.as_str().parse().map_err(|_| fail())?;
+        let origin = Self::check_upstream(upstream)?;
+        let fail = || unusable(upstream);
         let client = HttpClient::new(origin.scheme() == "https", config.connect_timeout)?;
         let host = HeaderValue::from_str(origin.authority()).map_err(|_| fail())?;
         Ok(Self(Arc::new(Inner { client, base: origin.text(), host, config })))
     }
+
+    /// Reads the URL of an application without connecting to it.
+    ///
+    /// # Errors
+    /// [`ClientError::Upstream`] for anything but an origin: a path would be put before the one that
+    /// was judged.
+    pub fn check_upstream(upstream: &Url) -> Result<Origin, ClientError> {
+        upstream.as_str().parse().map_err(|_| unusable(upstream))
+    }
+}
+
+fn unusable(upstream: &Url) -> ClientError {
+    // The rest may hold a password or a key.
+    let host = upstream.host_str().unwrap_or_default();
+    let port = upstream.port().map(|port| format!(":{port}")).unwrap_or_default();
+    let url = format!("{}://{host}{port}{}", upstream.scheme(), upstream.path());
+    ClientError::Upstream { url }
 }
 
 impl std::fmt::Debug for ReverseProxy {

@@ -6,6 +6,7 @@ use faregate_protocol::{PaymentRequirements, address};
 
 use crate::error::RouteFault;
 use crate::limits;
+use crate::pattern::Pattern;
 
 /// When the money of a route moves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -107,40 +108,45 @@ impl Route {
         matches!(self.access, Access::Priced(_))
     }
 
-    /// Checks everything but the matcher.
-    pub(crate) fn check(&self) -> Result<(), RouteFault> {
+    /// Everything that is wrong with the route by itself; what is wrong between routes is found by
+    /// [`crate::RouteTable::faults`].
+    #[must_use]
+    pub fn faults(&self) -> Vec<RouteFault> {
+        let mut found = Vec::new();
         let name_limit = limits::MAX_ROUTE_NAME_BYTES;
         if self.name.is_empty() || self.name.len() > name_limit {
-            return Err(RouteFault::Name { limit: name_limit });
+            found.push(RouteFault::Name { limit: name_limit });
         }
+        found.extend(Pattern::read(&self.matcher).err());
         if self.settle != SettleMode::BeforeResponse {
-            return Err(RouteFault::SettleMode { mode: self.settle.name() });
+            found.push(RouteFault::SettleMode { mode: self.settle.name() });
         }
         if self.upstream_timeout.is_zero() || self.upstream_timeout > limits::MAX_UPSTREAM_TIMEOUT {
             let limit_secs = limits::MAX_UPSTREAM_TIMEOUT.as_secs();
-            return Err(RouteFault::UpstreamTimeout { limit_secs });
+            found.push(RouteFault::UpstreamTimeout { limit_secs });
         }
         let limit = limits::MAX_DESCRIPTION_BYTES;
         if self.description.len().saturating_add(self.mime_type.len()) > limit {
-            return Err(RouteFault::Description { limit });
+            found.push(RouteFault::Description { limit });
         }
-        match &self.access {
-            Access::Free => Ok(()),
-            Access::Priced(options) => self.check_options(options),
+        if let Access::Priced(options) = &self.access {
+            self.check_options(options, &mut found);
         }
+        found
     }
 
-    fn check_options(&self, options: &[PaymentRequirements]) -> Result<(), RouteFault> {
+    fn check_options(&self, options: &[PaymentRequirements], found: &mut Vec<RouteFault>) {
         if options.is_empty() {
-            return Err(RouteFault::NoOption);
+            found.push(RouteFault::NoOption);
         }
         if options.len() > limits::MAX_OPTIONS {
-            return Err(RouteFault::TooManyOptions { limit: limits::MAX_OPTIONS });
+            found.push(RouteFault::TooManyOptions { limit: limits::MAX_OPTIONS });
         }
         for (index, option) in options.iter().enumerate() {
-            check_option(option).map_err(|why| RouteFault::Option { index, why })?;
+            let faults = option_faults(option);
+            found.extend(faults.map(|why| RouteFault::Option { index, why }));
             if option.timeout_secs() <= self.least_life_secs() {
-                return Err(RouteFault::TooShortToPay {
+                found.push(RouteFault::TooShortToPay {
                     index,
                     timeout_secs: self.upstream_timeout.as_secs(),
                     margin_secs: limits::SETTLE_MARGIN.as_secs(),
@@ -148,7 +154,6 @@ impl Route {
                 });
             }
         }
-        Ok(())
     }
 
     /// Seconds an authorization must have left, exclusive: the upstream timeout, rounded up, and
@@ -160,22 +165,15 @@ impl Route {
     }
 }
 
-fn check_option(option: &PaymentRequirements) -> Result<(), &'static str> {
-    if option.scheme != "exact" {
-        return Err("its scheme is not exact");
-    }
-    if option.network.evm_chain_id().is_none() {
-        return Err("its network is not an EVM chain");
-    }
-    if option.amount == faregate_protocol::Amount::ZERO {
-        return Err("its amount is zero");
-    }
-    if address::parse_checked_address(&option.asset).is_err() {
-        return Err("its asset is not an address");
-    }
-    match address::parse_checked_address(&option.pay_to) {
-        Err(_) => Err("its payTo is not an address"),
-        Ok(payee) if payee.is_zero() => Err("its payTo is the zero address"),
-        Ok(_) => Ok(()),
-    }
+fn option_faults(option: &PaymentRequirements) -> impl Iterator<Item = &'static str> {
+    let payee = address::parse_checked_address(&option.pay_to);
+    let checks = [
+        (option.scheme != "exact", "its scheme is not exact"),
+        (option.network.evm_chain_id().is_none(), "its network is not an EVM chain"),
+        (option.amount == faregate_protocol::Amount::ZERO, "its amount is zero"),
+        (address::parse_checked_address(&option.asset).is_err(), "its asset is not an address"),
+        (payee.is_err(), "its payTo is not an address"),
+        (payee.is_ok_and(|payee| payee.is_zero()), "its payTo is the zero address"),
+    ];
+    checks.into_iter().filter_map(|(is_wrong, why)| is_wrong.then_some(why))
 }

@@ -75,30 +75,43 @@ impl RouteTable {
                 limit: limits::MAX_ROUTES,
             });
         }
+        if let Some((index, fault)) = Self::faults(&routes).into_iter().next() {
+            let route = routes.get(index).map(|route| route.name.clone()).unwrap_or_default();
+            return Err(GateError::Route { route, fault });
+        }
         let mut entries: Vec<Entry> = Vec::with_capacity(routes.len());
-        let mut names = HashSet::new();
-        let mut keys = HashMap::new();
         for route in routes {
-            let fail = |fault| GateError::Route { route: route.name.clone(), fault };
-            route.check().map_err(fail)?;
-            let pattern = Pattern::read(&route.matcher).map_err(fail)?;
-            if !names.insert(route.name.clone()) {
-                return Err(fail(RouteFault::NameTaken));
-            }
-            let earlier: Option<&Entry> = keys
-                .insert(pattern.folded_key(), entries.len())
-                .and_then(|index| entries.get(index));
-            if let Some(earlier) = earlier
-                && (earlier.pattern.is_same(&pattern)
-                    || route.is_priced()
-                    || earlier.route.is_priced())
-            {
-                return Err(fail(RouteFault::SameMatch { other: earlier.route.name.clone() }));
-            }
+            let pattern = Pattern::read(&route.matcher)
+                .map_err(|fault| GateError::Route { route: route.name.clone(), fault })?;
             entries.push(Entry { pattern, route: Arc::new(route) });
         }
         entries.sort_by(|a, b| a.pattern.by_specificity(&b.pattern));
         Ok(Self { entries, unmatched, origin })
+    }
+
+    /// Everything that is wrong with these routes, each fault with the position of its route from
+    /// 0, in that order. Two routes that are at odds are a fault of the later one.
+    #[must_use]
+    pub fn faults(routes: &[Route]) -> Vec<(usize, RouteFault)> {
+        let mut found = Vec::new();
+        let mut names = HashSet::new();
+        let mut alike: HashMap<_, Vec<(&Route, Pattern)>> = HashMap::new();
+        for (index, route) in routes.iter().enumerate() {
+            found.extend(route.faults().into_iter().map(|fault| (index, fault)));
+            if !names.insert(route.name.as_str()) {
+                found.push((index, RouteFault::NameTaken));
+            }
+            let Ok(pattern) = Pattern::read(&route.matcher) else { continue };
+            let alike = alike.entry(pattern.folded_key()).or_default();
+            let at_odds = |(other, theirs): &&(&Route, Pattern)| {
+                theirs.is_same(&pattern) || route.is_priced() || other.is_priced()
+            };
+            if let Some((other, _)) = alike.iter().find(at_odds) {
+                found.push((index, RouteFault::SameMatch { other: other.name.clone() }));
+            }
+            alike.push((route, pattern));
+        }
+        found
     }
 
     /// The routes, most specific first.

@@ -17,6 +17,7 @@ mod proxy;
 mod races;
 mod remote;
 mod retries;
+mod route_faults;
 mod scripted_facilitator;
 mod secrets;
 mod serving;

@@ -1,7 +1,7 @@
 //! No spelling, method or header reaches a priced resource unpaid. The gate stands before a
 //! resource that would answer anything, and everything unmatched is free.
 
-use faregate_gate::{Access, Gate, GateError, Route, RouteFault, SettleMode, Unmatched};
+use faregate_gate::{Route, Unmatched};
 use http::Request;
 
 use crate::payment::requirements;
@@ -303,63 +303,6 @@ async fn what_no_route_matches_follows_the_stated_default() {
     ask(&world, "POST", "/weather", &[]).await.expect_refusal(404, "not_found");
     assert_eq!(world.runs(), 0);
     assert_eq!(ask(&world, "GET", "/health", &[]).await.status, 200);
-}
-
-#[test]
-fn routes_that_could_be_misread_are_refused_at_construction() {
-    let fault = |routes: Vec<Route>| {
-        let facilitator = std::sync::Arc::new(crate::scripted_facilitator::Scripted::default());
-        let metrics = faregate_telemetry::Metrics::new([]);
-        match Gate::new(config(routes), memory(), facilitator, metrics) {
-            Err(GateError::Route { fault, .. }) => fault,
-            other => panic!("{other:?}"),
-        }
-    };
-    let mut free_of_charge = priced("a", "/a");
-    free_of_charge.access = Access::Priced(vec![]);
-    assert_eq!(fault(vec![free_of_charge]), RouteFault::NoOption);
-    for mode in [SettleMode::BeforeRun, SettleMode::Deferred] {
-        let mut route = priced("a", "/a");
-        route.settle = mode;
-        assert_eq!(fault(vec![route]), RouteFault::SettleMode { mode: mode.name() });
-    }
-    for (first, second) in [
-        ("/a", "/a"),
-        ("* /a", "/a"),
-        ("/u/:id", "/u/:name"),
-        ("/a", "/A"),
-        ("GET /a/*", "GET /a/*"),
-    ] {
-        let other = "one".to_owned();
-        let routes = vec![priced("one", first), priced("two", second)];
-        assert_eq!(fault(routes), RouteFault::SameMatch { other }, "{first} {second}");
-    }
-    assert_eq!(fault(vec![priced("a", "/a"), priced("a", "/b")]), RouteFault::NameTaken);
-    for matcher in [
-        "",
-        "a",
-        "get /a",
-        "/a//b",
-        "/a/../b",
-        "/%61",
-        "/a;b",
-        "/*/a",
-        "/a*",
-        "/:",
-        "GET",
-        "OPTIONS /a",
-        "/a?b",
-    ] {
-        assert!(matches!(fault(vec![priced("a", matcher)]), RouteFault::Matcher(_)), "{matcher:?}");
-    }
-    let mut short = requirements();
-    short.max_timeout_seconds = 45.into();
-    let short = Route::priced("a", "/a", vec![short]);
-    assert!(matches!(fault(vec![short]), RouteFault::TooShortToPay { max_timeout_secs: 45, .. }));
-    let mut typo = requirements();
-    typo.pay_to = "0x742d35Cc6634C0532925a3b844Bc9e7595f0bEb".to_owned();
-    let typo = Route::priced("a", "/a", vec![typo]);
-    assert!(matches!(fault(vec![typo]), RouteFault::Option { index: 0, .. }));
 }
 
 /// The IANA registry, and junk.
