@@ -122,6 +122,11 @@ impl Refusal {
         &self.code
     }
 
+    /// The transaction that it names.
+    pub(crate) fn transaction(&self) -> Option<&str> {
+        self.transaction.as_deref()
+    }
+
     /// How the attempt is counted.
     pub(crate) fn outcome(&self) -> &'static str {
         match self.status {

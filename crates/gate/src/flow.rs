@@ -23,12 +23,14 @@ use crate::version::Version;
 
 mod claim;
 mod known;
+mod outcome;
 mod present;
 mod run;
 pub(crate) mod settle;
 mod verify;
 
 use known::Standing;
+use outcome::Outcome;
 use present::Presented;
 use run::Ran;
 
@@ -99,36 +101,35 @@ async fn pursue_detached(
     run: Run,
     working: Working,
 ) -> Result<Response<GateBody>, Refusal> {
-    let option = &presented.asked.payment_requirements;
-    let (network, scheme) = (option.network.clone(), option.scheme.clone());
     let version = presented.version;
+    let mut outcome = Outcome::of(&presented, &gate.metrics);
     let (send, receive) = oneshot::channel();
     let task_gate = Arc::clone(gate);
     let flow = async move {
         let _working = working;
+        let ended = pursue(&task_gate, presented, run).await;
+        outcome.worked(&ended);
         // Without a receiver the answer is dropped, and with it the lease: the claim stays where
         // it is and the buyer's retry goes on from there.
-        let _ = send.send(pursue(&task_gate, presented, run).await);
+        let _ = send.send((ended, outcome));
     };
     tokio::spawn(flow.in_current_span());
-    let ended = match receive.await {
-        Ok(Ok(End::Ready(ready))) => ready.grant().await,
-        Ok(Ok(End::Failed(answer))) => {
-            gate.metrics.payment_attempt(network.as_str(), &scheme, "handler_failed");
-            return Ok(answer);
+    let Ok((ended, mut outcome)) = receive.await else {
+        return Err(Refusal::of(Reason::InternalError));
+    };
+    let answered = match ended {
+        Ok(End::Ready(ready)) => {
+            let granted = ready.grant().await;
+            match &granted {
+                Ok(_) => outcome.granted(),
+                Err(refusal) => outcome.refused(refusal),
+            }
+            granted
         }
-        Ok(Err(refusal)) => Err(refusal),
-        Err(_) => Err(Refusal::of(Reason::InternalError)),
+        Ok(End::Failed(answer)) => Ok(answer),
+        Err(refusal) => Err(refusal),
     };
-    let status = match &ended {
-        Ok(_) => "success",
-        Err(refusal) => refusal.outcome(),
-    };
-    gate.metrics.payment_attempt(network.as_str(), &scheme, status);
-    if let Err(refusal) = &ended {
-        tracing::info!(code = refusal.code(), "a payment bought nothing");
-    }
-    ended.map_err(|refusal| refusal.in_version(version))
+    answered.map_err(|refusal| refusal.in_version(version))
 }
 
 impl Ready {

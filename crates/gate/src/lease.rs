@@ -10,6 +10,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
+use tracing::Instrument;
 use uuid::Uuid;
 
 /// Renewals in one life of a lease.
@@ -43,7 +44,8 @@ impl Lease {
         asked_at: Instant,
     ) -> Self {
         let (tell, lost) = watch::channel(false);
-        let renewal = tokio::spawn(renew(Arc::clone(&store), hold, lease_ms, asked_at, tell));
+        let renewal = renew(Arc::clone(&store), hold, lease_ms, asked_at, tell);
+        let renewal = tokio::spawn(renewal.in_current_span());
         Self { store, hold, lost, renewal, ended: false }
     }
 

@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use faregate_protocol::Reason;
+use faregate_telemetry::RequestId;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, header};
 use tower::Service;
 use url::Url;
@@ -129,12 +130,17 @@ impl Inner {
     async fn forward(&self, mut request: Request<GateBody>) -> Response<GateBody> {
         let tunnel = tunnel::wanted(&mut request);
         let peer = request.extensions().get::<PeerAddr>().copied();
+        let id = request.extensions().get::<RequestId>().cloned();
         let Some(uri) = self.target(request.uri()) else {
             return Refusal::of(Reason::AmbiguousPath).into_response(None);
         };
         *request.uri_mut() = uri;
         *request.version_mut() = http::Version::HTTP_11;
         self.prepare(request.headers_mut(), peer);
+        // `Connection` could have named it.
+        if let Some(id) = id {
+            id.mark(request.headers_mut());
+        }
         if let Some(tunnel) = &tunnel {
             tunnel.ask(request.headers_mut());
         }

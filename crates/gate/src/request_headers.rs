@@ -1,6 +1,7 @@
 //! What of a request's head reaches the application.
 
 use faregate_protocol::header as names;
+use faregate_telemetry::{RequestId, request_id};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 /// Who paid, towards the application.
@@ -43,6 +44,12 @@ pub(crate) fn inject(headers: &mut HeaderMap, payer: &str, key: &str) {
             headers.insert(name, value);
         }
     }
+}
+
+/// Tells the application the id of the request, and removes every other spelling of its header.
+pub(crate) fn tell_id(headers: &mut HeaderMap, id: &RequestId) {
+    remove(headers, |name| name == request_id::HEADER);
+    id.mark(headers);
 }
 
 /// Removes those that are meant. Some servers read `X_Name` as `X-Name`, so both spellings are

@@ -6,9 +6,11 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use faregate_protocol::Reason;
+use faregate_telemetry::RequestId;
 use http::{Request, Response};
 use http_body::Body;
 use tower::{Service, ServiceExt};
+use tracing::Instrument;
 
 use crate::answers::Refusal;
 use crate::body::{BoxError, GateBody};
@@ -60,8 +62,24 @@ where
                 Ok(response.map(GateBody::new))
             })
         });
-        GateFuture::new(answer(gate, request.map(GateBody::new), run))
+        GateFuture::new(identified(gate, request.map(GateBody::new), run))
     }
+}
+
+/// Gives the request its id: in every log line, on the answer, and towards the application. One
+/// that was given further out is kept.
+async fn identified(
+    gate: Arc<Gate>,
+    mut request: Request<GateBody>,
+    run: Run,
+) -> Response<GateBody> {
+    let given = request.extensions().get::<RequestId>().cloned();
+    let id = given.unwrap_or_else(|| RequestId::of(request.headers()));
+    request_headers::tell_id(request.headers_mut(), &id);
+    request.extensions_mut().insert(id.clone());
+    let mut response = answer(gate, request, run).instrument(id.span()).await;
+    id.mark(response.headers_mut());
+    response
 }
 
 async fn answer(gate: Arc<Gate>, mut request: Request<GateBody>, run: Run) -> Response<GateBody> {

@@ -4,6 +4,7 @@ use std::panic::AssertUnwindSafe;
 
 use bytes::Bytes;
 use faregate_protocol::Reason;
+use faregate_telemetry::RequestId;
 use futures::FutureExt;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 
@@ -60,6 +61,9 @@ fn request(presented: Presented) -> Request<GateBody> {
     request_headers::strip_payment(headers);
     headers.remove(header::EXPECT);
     request_headers::inject(headers, &payer, &key.to_string());
+    if let Some(id) = parts.extensions.get::<RequestId>() {
+        id.mark(headers);
+    }
     if headers.contains_key(header::CONTENT_LENGTH) || !body.is_empty() {
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
     }

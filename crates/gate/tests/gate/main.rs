@@ -5,17 +5,20 @@
 
 mod abandoned;
 mod answers;
+mod captured_log;
 mod disconnect;
 mod faulty_ledger;
 mod fingerprints;
 mod ledger_faults;
 mod memory_ledger;
 mod metrics;
+mod outcome_log;
 mod paths;
 mod payment;
 mod proxy;
 mod races;
 mod remote;
+mod request_ids;
 mod retries;
 mod route_faults;
 mod scripted_facilitator;

@@ -223,7 +223,9 @@ async fn upgrades_and_preflights_never_reach_a_priced_path() {
 #[tokio::test]
 async fn what_could_turn_a_free_request_into_a_priced_one_is_stripped() {
     let resource: crate::world::Resource = std::sync::Arc::new(|request| {
-        let seen = format!("{:?}", request.headers());
+        let mut headers = request.headers().clone();
+        assert!(headers.remove("x-request-id").is_some());
+        let seen = format!("{headers:?}");
         Box::pin(async move { http::Response::new(faregate_gate::GateBody::full(seen)) })
     });
     let world = World::with(memory(), config(vec![priced("weather", "GET /weather")]), resource);

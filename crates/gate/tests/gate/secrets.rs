@@ -1,47 +1,19 @@
 //! A payment is a bearer instrument until it is final: nothing of it is seen in an answer or a log,
 //! at any level, whatever happens to it.
 
-use std::io::Write;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use faregate_protocol::{FacilitatorError, Reason};
-use tracing_subscriber::fmt::MakeWriter;
 
+use crate::captured_log::Log;
 use crate::faulty_ledger::{FaultyLedger, When};
 use crate::payment::{SIGNATURE_CANARY, encoded, fresh};
 use crate::scripted_facilitator::{Outcome, Verdict};
 use crate::world::{SECRET, World, answering, config, memory, priced_route, request};
 
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Log {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
-}
-
 #[tokio::test]
 async fn nothing_of_a_payment_is_seen() {
-    let log = Log::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_writer(log.clone())
-        .finish();
-    let _here = tracing::subscriber::set_default(subscriber);
+    let (log, _here) = Log::capture();
     let mut shown = String::new();
     for round in 0..12 {
         let store = match round {
@@ -70,8 +42,8 @@ async fn nothing_of_a_payment_is_seen() {
         shown.push_str(&format!("{:?}", Box::pin(world.send(broken)).await));
         assert!(!shown.contains(&header[100..140]), "a piece of the header is shown");
     }
-    let logged = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    assert!(logged.contains("bought nothing"), "the log was captured: {logged}");
+    let logged = log.text();
+    assert!(logged.contains("status=\"refused\""), "the log was captured: {logged}");
     for text in [&shown, &logged] {
         assert!(!text.contains(SIGNATURE_CANARY));
         assert!(!text.contains("canary-endpoint-words"));
