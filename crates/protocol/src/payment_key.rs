@@ -79,6 +79,10 @@ impl FromStr for PaymentKey {
 
     fn from_str(text: &str) -> Result<Self, PaymentKeyError> {
         let digits = text.strip_prefix("0x").unwrap_or(text);
+        // The decoder would take a second prefix.
+        if !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(PaymentKeyError);
+        }
         let bytes = alloy_primitives::hex::decode(digits).map_err(|_| PaymentKeyError)?;
         bytes.try_into().map(Self).map_err(|_| PaymentKeyError)
     }
@@ -151,5 +155,6 @@ mod tests {
         let key = PaymentKey::eip3009(1, TOKEN, FROM, NONCE);
         assert_eq!(key.to_string().parse(), Ok(key));
         assert_eq!("12".parse::<PaymentKey>(), Err(PaymentKeyError));
+        assert_eq!(format!("0x0x{key}").parse::<PaymentKey>(), Err(PaymentKeyError));
     }
 }

@@ -38,7 +38,7 @@ struct Read {
 }
 
 /// How far off a fraction may be read, in units of its last place.
-const MAX_LAST_PLACES: u64 = 4;
+const MAX_LAST_PLACES: u64 = 0;
 
 /// Reads, and writes what was read.
 type Decoder = fn(&[u8]) -> Option<Read>;
