@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use faregate_gate::{Route, SettleMode, Unmatched};
+use faregate_gate::{ReverseProxy, Route, RouteFault, RouteTable, SettleMode, Unmatched};
 use faregate_protocol::price::Price;
 use faregate_protocol::{Amount, Network, PaymentRequirements};
 use serde_json::json;
@@ -67,6 +67,9 @@ pub(crate) fn read(
     let origin = section.required_text("origin").and_then(|text| origin(&mut section, &text));
     let upstream =
         section.required_text("upstream").and_then(|_| http_url(&mut section, "upstream"));
+    if let Some(Err(error)) = upstream.as_ref().map(ReverseProxy::check_upstream) {
+        section.problem("upstream", error.to_string(), "write http://HOST:PORT and no path");
+    }
     let words = [("deny", Unmatched::Deny), ("free", Unmatched::Free)];
     let unmatched =
         section.required_text("unmatched").and_then(|_| section.word("unmatched", &words));
@@ -135,6 +138,8 @@ fn routes(
     local: bool,
 ) -> Vec<Route> {
     let mut routes: Vec<Route> = Vec::new();
+    let mut places = Vec::new();
+    // Said here as well, because a route with another fault does not reach the table.
     let (mut names, mut matchers) = (HashSet::new(), HashSet::new());
     for (index, entry) in entries.into_iter().enumerate() {
         let path = format!("gate.route[{index}]");
@@ -165,8 +170,27 @@ fn routes(
         route.mime_type = mime_type;
         route.upstream_timeout = Duration::from_millis(timeout);
         routes.push(route);
+        places.push((index, entry));
+    }
+    for (position, fault) in RouteTable::faults(&routes) {
+        let Some((index, entry)) = places.get(position) else { continue };
+        let key = format!("gate.route[{index}].{}", key_of(&fault));
+        section.fault(entry, key, fault.to_string());
     }
     routes
+}
+
+/// The key that a fault of a route is mended at.
+fn key_of(fault: &RouteFault) -> &'static str {
+    match fault {
+        RouteFault::Name { .. } | RouteFault::NameTaken => "name",
+        RouteFault::Matcher(_) | RouteFault::SameMatch { .. } => "match",
+        RouteFault::UpstreamTimeout { .. } | RouteFault::TooShortToPay { .. } => {
+            "upstream_timeout_ms"
+        }
+        RouteFault::SettleMode { .. } => "settle",
+        _ => "price",
+    }
 }
 
 fn settle_mode(section: &mut Section<'_, '_>) -> SettleMode {

@@ -101,6 +101,16 @@ impl<'a, 'p> Section<'a, 'p> {
         self.problems.push(Problem { origin, key, value, reason: reason.into(), fix: fix.into() });
     }
 
+    /// Reports a fault that was found after reading, at an entry of a list below this section.
+    /// One fault of a key is enough.
+    pub(crate) fn fault(&mut self, entry: &Entry, key: String, reason: String) {
+        if self.problems.iter().any(|known| known.key == key) {
+            return;
+        }
+        let (origin, value, fix) = (entry.origin.clone(), String::new(), String::new());
+        self.problems.push(Problem { origin, key, value, reason, fix });
+    }
+
     fn missing(&mut self, name: &str) {
         let here = |key: &&keys::Key| key.name == name && key.section == self.heading;
         let help = keys::KEYS.iter().find(here).map_or("", |key| key.help);

@@ -138,6 +138,22 @@ fn tokens_can_be_added() {
 }
 
 #[test]
+fn what_a_gate_would_refuse_is_said_by_the_check() {
+    for (bad, key) in [
+        (GOOD.replace("GET /weather", "GET /a/*/b"), "gate.route[0].match"),
+        (GOOD.replace("http://127.0.0.1:3000", "http://127.0.0.1:3000/app"), "gate.upstream"),
+        (format!("{GOOD}max_timeout_seconds = 30\n"), "gate.route[0].upstream_timeout_ms"),
+        (
+            format!("{GOOD}[[gate.route]]\nname = 'b'\nmatch = 'GET /Weather'\nfree = true\n"),
+            "gate.route[1].match",
+        ),
+    ] {
+        let found = problems(&bad);
+        assert!(keys_of(&found).contains(&key), "{key} is not in {found:?}");
+    }
+}
+
+#[test]
 fn what_is_not_built_is_refused_and_not_ignored() {
     for (bad, key) in [
         (GOOD.replace("sqlite://test.db", "postgres://x"), "ledger.url"),
