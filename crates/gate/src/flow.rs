@@ -139,10 +139,15 @@ impl Ready {
         if !version.put_receipt(answer.headers_mut(), &receipt) {
             return Err(Refusal::of(Reason::InternalError));
         }
-        if lease.grant().await.is_err() {
-            return Err(Refusal::pending(settle::unproven(&receipt)));
+        match lease.grant().await {
+            Ok(()) => Ok(answer),
+            Err(stop) => {
+                if let Stop::Ledger(error) = stop {
+                    tracing::error!(%error, "a grant could not be stored");
+                }
+                Err(Refusal::pending(settle::unproven(&receipt)))
+            }
         }
-        Ok(answer)
     }
 }
 

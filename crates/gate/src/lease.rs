@@ -5,13 +5,15 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use faregate_ledger::{ClaimMove, ClaimState, ClaimStore, Hold, LedgerError};
+use faregate_ledger::{Claim, ClaimMove, ClaimState, ClaimStore, Hold, LedgerError};
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::Instrument;
 use uuid::Uuid;
+
+use crate::limits;
 
 /// Renewals in one life of a lease.
 const RENEWALS: u32 = 3;
@@ -83,15 +85,39 @@ impl Lease {
     }
 
     /// SETTLED to GRANTED, once for ever. Anything but `Ok` means: send nothing.
+    ///
+    /// A ledger that fails here may have stored the grant all the same. An answer that is not sent
+    /// would then be lost for good, so the claim is looked at before that is accepted.
     pub(crate) async fn grant(mut self) -> Result<(), Stop> {
-        match self.store.grant(&self.hold, Uuid::new_v4()).await {
-            Ok(true) => {
-                self.ended = true;
-                Ok(())
-            }
+        let grant_id = Uuid::new_v4();
+        let mut granted = self.ask_for_grant(grant_id).await;
+        for _ in 1..limits::GRANT_TRIES {
+            let Err(Stop::Ledger(_)) = &granted else { break };
+            tokio::time::sleep(limits::GRANT_PAUSE).await;
+            granted = self.look_for_grant(grant_id).await;
+        }
+        self.ended = granted.is_ok();
+        granted
+    }
+
+    async fn ask_for_grant(&self, grant_id: Uuid) -> Result<(), Stop> {
+        match self.store.grant(&self.hold, grant_id).await {
+            Ok(true) => Ok(()),
             Ok(false) => Err(Stop::Lost),
             Err(error) => Err(Stop::Ledger(error)),
         }
+    }
+
+    /// GRANTED under our token is our own grant: no other holder ever has the same token. If it is
+    /// not granted, asking once more is safe for the same reason.
+    async fn look_for_grant(&self, grant_id: Uuid) -> Result<(), Stop> {
+        let found = self.store.find_claim(&self.hold.key).await.map_err(Stop::Ledger)?;
+        let is_ours =
+            |claim: Claim| claim.state == ClaimState::Granted && claim.token == self.hold.token;
+        if found.is_some_and(is_ours) {
+            return Ok(());
+        }
+        self.ask_for_grant(grant_id).await
     }
 
     /// Ends the lease early and waits until that is stored; the state stays.

@@ -22,6 +22,14 @@
 //!        v  first byte of the answer (answer_headers.rs, receipt.rs)
 //! ```
 //!
+//! What a paid request costs the ledger: one read (`known.rs`) and five writes, each a transaction
+//! of one claim row and one journal row: VERIFIED, EXECUTED, SETTLING, SETTLED, GRANTED. A lease is
+//! renewed by one more write for each third of it that the request lasts. A request without payment
+//! touches no ledger, and one that is refused before its claim only reads.
+//!
+//! Every request has an id (`service.rs`), every payment leaves one line and one count
+//! (`flow/outcome.rs`), and version 1 of the protocol ends at `version.rs`.
+//!
 //! Behind the layer stands an application in this process, or `proxy.rs`. `sweep.rs` looks after
 //! claims whose holder is gone; `remote.rs` is the port to a facilitator over HTTP.
 //!

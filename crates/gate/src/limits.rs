@@ -36,6 +36,10 @@ pub const SETTLE_AGAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// What the gate waits beyond the deadline it gave, so that a facilitator's own "pending", which
 /// names the transaction, arrives before the gate gives up.
 pub const SETTLE_GRACE: Duration = Duration::from_secs(1);
+/// How often a grant is asked or looked for when the ledger fails at it.
+pub const GRANT_TRIES: u32 = 3;
+/// Pause between two of these.
+pub const GRANT_PAUSE: Duration = Duration::from_millis(25);
 /// `Retry-After` when a payment is being worked on, in seconds.
 pub const RETRY_AFTER_SECS: u64 = 1;
 /// `Retry-After` while a settlement is not proven, in seconds.

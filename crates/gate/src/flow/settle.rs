@@ -203,6 +203,8 @@ async fn record(
             stored.map_err(|stop| unrecorded(question, &receipt.transaction, &stop))?;
             Err(Refusal::settle_refused(receipt, true))
         }
+        // The claim keeps its settle id: whoever presents the payment again asks under the same
+        // one, after a verification that says the payment would settle now.
         Reply::Refused(receipt) => {
             let evidence = json!({ "reason": receipt.error_reason });
             let stored = lease.step(from, Released, None, evidence).await;
