@@ -8,6 +8,7 @@ use faregate_ledger::{LedgerError, NewSettlement, Reserved, Settlement, Settleme
 use faregate_protocol::{
     FacilitatorError, PaymentKey, PaymentRequest, Reason, SettleResponse, SettleTerms,
 };
+use faregate_telemetry::crash_point;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -129,7 +130,9 @@ impl<'a> Call<'a> {
             head_at_claim: head,
         };
         // If the row is stored and this answer is lost, it is signed only while wanted.
+        crash_point!("F1");
         let reserved = self.desk.store.reserve(&new, self.wait_ms()).await;
+        crash_point!("F2");
         match reserved.map_err(|error| self.reservation_unknown(&error)) {
             Ok(Reserved::New(stored)) => self.wait(*stored).await,
             Ok(Reserved::Exists(stored)) => self.join(*stored).await,
@@ -218,6 +221,7 @@ impl<'a> Call<'a> {
         } else {
             self.desk.store.report_success(&stored.new.key, self.caller).await.ok()?
         };
+        crash_point!("F9");
         Some(if theirs {
             let network = &stored.new.request.payment_requirements.network;
             SettleResponse::paid(network, transaction, stored.new.payer.clone())

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use faregate_ledger::{Lease, SettlementStore};
+use faregate_telemetry::crash_point;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -33,7 +34,10 @@ impl Tenure {
         let ttl_ms = u64::try_from(self.ttl.as_millis()).unwrap_or(u64::MAX);
         match self.store.lease(&self.name, self.owner, ttl_ms).await {
             // Counted from before the question: the ledger's count began later.
-            Ok(Some(lease)) => self.held = Some((lease, asked)),
+            Ok(Some(lease)) => {
+                crash_point!("F12");
+                self.held = Some((lease, asked));
+            }
             Ok(None) => self.held = None,
             Err(error) => {
                 tracing::error!(%error, lease = self.name, "a lease could not be taken");

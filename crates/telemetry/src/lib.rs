@@ -2,8 +2,9 @@
 //!
 //! Architecture invariant: the only crate that names the metrics and log exporters, and the only
 //! place where a metric's name is written. Everything is a value that its owner passes on; there
-//! is no global but the log subscriber.
+//! is no global but the log subscriber, and the crash point of a build that was made for tests.
 
+pub mod crash_point;
 pub mod logs;
 pub mod metrics;
 pub mod ops;

@@ -5,6 +5,7 @@ use faregate_ledger::{
     Attempt, LaneRows, Lease, Settlement, SettlementState as State, SlotKind, SlotRow,
 };
 use faregate_protocol::PaymentKey;
+use faregate_telemetry::crash_point;
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -148,6 +149,7 @@ impl Lane {
         let network = self.desk.network();
         let key = &stored.new.key;
         let slot = self.desk.store.allocate_slot(lease, network, &self.signer, floor, key).await?;
+        crash_point!("F3");
         match slot {
             Some(slot) => self.fill(lease, &slot).await,
             None => Ok(false),
@@ -281,7 +283,10 @@ impl Lane {
         let Some(last) = slot.attempts.last() else { return Ok(false) };
         let replaced = Fees { max_fee_wei: last.max_fee_wei, tip_wei: last.tip_wei };
         match self.desk.chain.prepare(intent, &self.place(slot), Some(replaced)).await {
-            Ok(prepared) => self.store_and_send(lease, slot, &prepared).await,
+            Ok(prepared) => {
+                crash_point!("F10");
+                self.store_and_send(lease, slot, &prepared).await
+            }
             Err(error) => {
                 // Above the ceiling, or no answer: the old bytes keep their chance.
                 tracing::warn!(%error, nonce = slot.nonce, "not replaced, sent again");
@@ -304,16 +309,20 @@ impl Lane {
             max_fee_wei: prepared.max_fee_wei,
             tip_wei: prepared.tip_wei,
         };
+        crash_point!("F4");
         // On an error the next round reads whether they are stored, and sends them if they are.
         if !self.desk.store.record_attempt(lease, slot, &attempt).await? {
             return Ok(true);
         }
+        crash_point!("F5");
         self.send(lease, slot, &prepared.raw).await?;
         Ok(true)
     }
 
     async fn send(&mut self, lease: &Lease, slot: &SlotRow, raw: &[u8]) -> Result<(), Halt> {
+        crash_point!("F6");
         let said = self.desk.chain.broadcast(raw).await;
+        crash_point!("F7");
         self.sent_at.insert(slot.nonce, Instant::now());
         let payment = slot.key.as_ref().map(PaymentKey::short).unwrap_or_default();
         match said {

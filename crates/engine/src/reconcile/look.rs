@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use faregate_chain::{Evidence, Observation, Outcome, Watch};
 use faregate_ledger::{EvidenceRow, Lease, LedgerError, Settlement, SettlementState as State};
+use faregate_telemetry::crash_point;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -96,6 +97,7 @@ impl Reconciler {
             block_hash: proof.block_hash.clone(),
             gas_used: proof.gas_used,
         };
+        crash_point!("F8");
         if !self.desk.store.record_mined(lease, key, stored.state, &row).await? {
             return Ok(false);
         }
@@ -125,6 +127,7 @@ impl Reconciler {
         if proof.block_number > finalized {
             return Ok(false);
         }
+        crash_point!("F11");
         self.go(lease, stored, State::Final, json!({ "finalized": finalized })).await
     }
 
