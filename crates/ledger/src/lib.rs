@@ -19,6 +19,7 @@
 pub mod claims;
 pub mod error;
 pub mod journal;
+pub mod memory;
 pub mod sealing;
 pub mod settlements;
 pub mod sqlite;
@@ -27,6 +28,7 @@ pub mod transitions;
 pub use claims::{Claim, ClaimMove, ClaimStore, Claimed, Hold, NewClaim};
 pub use error::LedgerError;
 pub use journal::JournalEntry;
+pub use memory::{MemoryLedger, MillisClock};
 pub use sealing::Sealer;
 pub use settlements::{
     Attempt, EvidenceRow, LaneRows, Lease, NewSettlement, Reserved, Settlement, SettlementStore,

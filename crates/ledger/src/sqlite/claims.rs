@@ -80,7 +80,7 @@ const UNHELD: &str = concat!(
     "select *, 0 as held from claims where state in (select value from json_each(?)) ",
     "and lease_until_ms <= ",
     now_ms!(),
-    " order by updated_at_ms limit ?"
+    " order by updated_at_ms, payment_key limit ?"
 );
 
 #[async_trait]

@@ -60,7 +60,7 @@ const WANTED: &str = concat!(
     select!("where s.network = ? and s.state = 0 and s.wanted_until_ms > "),
     now_ms!(),
     " and not exists (select 1 from slot_items i where i.payment_key = s.payment_key ",
-    "and i.live = 1) order by s.valid_before limit ?"
+    "and i.live = 1) order by s.valid_before, s.payment_key limit ?"
 );
 
 const DUE: &str = concat!(
@@ -68,7 +68,7 @@ const DUE: &str = concat!(
     now_ms!(),
     " and (s.next_look_ms = 0 or s.updated_at_ms <= ",
     now_ms!(),
-    " - ?3) order by s.state = 3, s.next_look_ms limit ?2"
+    " - ?3) order by s.state = 3, s.next_look_ms, s.payment_key limit ?2"
 );
 
 const MOVE: &str = concat!(
@@ -89,6 +89,12 @@ const WANT: &str = concat!(
     "update settlements set wanted_until_ms = max(wanted_until_ms, ",
     now_ms!(),
     " + ?) where payment_key = ?"
+);
+
+/// The largest second whose milliseconds can be stored stands for never.
+const WANTED_TO_THE_END: &str = concat!(
+    "update settlements set wanted_until_ms = min(valid_before, 9223372036854775) * 1000 ",
+    "where payment_key = ?"
 );
 
 const TRANSACTIONS: &str = concat!(
@@ -332,19 +338,18 @@ impl SettlementStore for SqliteLedger {
     async fn undo_mined(&self, lease: &Lease, key: &PaymentKey) -> Result<bool, LedgerError> {
         let from = SettlementState::Mined;
         let mut tx = leases::begin(self, lease).await?;
-        let to = if slots::come_back(&mut tx, key).await? {
-            SettlementState::Broadcast
-        } else {
-            SettlementState::Reserved
+        let newest = slots::newest(&mut tx, key).await?;
+        let to = match newest {
+            Some(_) => SettlementState::Broadcast,
+            None => SettlementState::Reserved,
         };
-        // Dropping the transaction takes the slot's change back as well.
         if !step(&mut tx, key, from, to).await? {
             return Ok(false);
         }
-        for sql in [
-            "delete from evidence where payment_key = ?",
-            "update settlements set wanted_until_ms = valid_before * 1000 where payment_key = ?",
-        ] {
+        if let Some(slot) = newest {
+            slots::come_back(&mut tx, key, &slot).await?;
+        }
+        for sql in ["delete from evidence where payment_key = ?", WANTED_TO_THE_END] {
             sqlx::query(sql).bind(key.0.as_slice()).execute(&mut *tx).await.map_err(unavailable)?;
         }
         let evidence = json!({ "reorganised": true });

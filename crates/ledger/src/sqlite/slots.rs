@@ -64,6 +64,21 @@ const REOPEN: &str = concat!(
     "where network = ? and signer = ? and nonce = ? and state = 2"
 );
 
+const NEWEST: &str = concat!(
+    "select a.network, a.signer, a.nonce from attempts a join slot_items i ",
+    "using (network, signer, nonce) where i.payment_key = ? order by a.made_order desc limit 1"
+);
+
+const REVIVE: &str = concat!(
+    "update slot_items set live = 1 where network = ?1 and signer = ?2 and nonce = ?3 ",
+    "and payment_key = ?4"
+);
+
+const SIGNED_AGAIN: &str = concat!(
+    "update nonce_slots set state = 1 where network = ?1 and signer = ?2 and nonce = ?3 ",
+    "and ?4 is not null"
+);
+
 pub(super) async fn lane(
     ledger: &SqliteLedger,
     network: &str,
@@ -306,36 +321,38 @@ pub(super) async fn leave(
     Ok(())
 }
 
-/// The payment lives in the slot of its newest transaction again. `false`: it never had one.
+/// The slot of the payment's newest transaction: network, signer, nonce.
+pub(super) async fn newest(
+    tx: &mut Transaction<'static, Sqlite>,
+    key: &PaymentKey,
+) -> Result<Option<(String, String, i64)>, LedgerError> {
+    let newest = sqlx::query(NEWEST)
+        .bind(key.0.as_slice())
+        .fetch_optional(&mut **tx)
+        .await
+        .map_err(unavailable)?;
+    let name = newest
+        .map(|row| Ok((column(&row, "network")?, column(&row, "signer")?, column(&row, "nonce")?)));
+    name.transpose()
+}
+
+/// The payment lives in that slot again.
 pub(super) async fn come_back(
     tx: &mut Transaction<'static, Sqlite>,
     key: &PaymentKey,
-) -> Result<bool, LedgerError> {
-    let newest = sqlx::query(
-        "select a.network, a.signer, a.nonce from attempts a join slot_items i \
-         using (network, signer, nonce) where i.payment_key = ? order by a.made_order desc limit 1",
-    )
-    .bind(key.0.as_slice())
-    .fetch_optional(&mut **tx)
-    .await
-    .map_err(unavailable)?;
-    let Some(row) = newest else { return Ok(false) };
-    let (network, signer): (String, String) = (column(&row, "network")?, column(&row, "signer")?);
-    let nonce: i64 = column(&row, "nonce")?;
-    for sql in [
-        "update slot_items set live = 1 where payment_key = ? and network = ? and signer = ? and nonce = ?",
-        "update nonce_slots set state = 1 where ? is not null and network = ? and signer = ? and nonce = ?",
-    ] {
+    (network, signer, nonce): &(String, String, i64),
+) -> Result<(), LedgerError> {
+    for sql in [REVIVE, SIGNED_AGAIN] {
         sqlx::query(sql)
-            .bind(key.0.as_slice())
-            .bind(&network)
-            .bind(&signer)
+            .bind(network)
+            .bind(signer)
             .bind(nonce)
+            .bind(key.0.as_slice())
             .execute(&mut **tx)
             .await
             .map_err(unavailable)?;
     }
-    Ok(true)
+    Ok(())
 }
 
 async fn read(

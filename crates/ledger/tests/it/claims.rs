@@ -4,7 +4,23 @@ use faregate_ledger::{ClaimMove, ClaimState, ClaimStore, Claimed, Hold, LedgerEr
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::{LEASE_MS, new_claim, store};
+use crate::samples::{LEASE_MS, new_claim};
+use crate::stores::{Store, on_every_store};
+
+on_every_store! {
+    u1_of_64_racing_claims_one_wins,
+    u2_a_claim_is_granted_once,
+    nothing_is_granted_before_it_is_settled,
+    a_released_key_is_claimed_again_only_for_the_same_request_and_payload,
+    a_hold_is_taken_over_only_after_its_lease,
+    abandoned_claims_are_listed,
+    every_move_is_in_the_journal,
+    of_16_racing_grants_one_is_given,
+    a_settle_id_belongs_to_one_claim,
+    a_grant_id_belongs_to_one_claim,
+    a_lease_that_ran_out_is_not_renewed_but_taken_over,
+    text_of_others_is_stored_whatever_it_is,
+}
 
 async fn won(ledger: &impl ClaimStore, n: u8) -> Hold {
     match ledger.claim(&new_claim(n), LEASE_MS).await.unwrap() {
@@ -29,9 +45,7 @@ async fn settled(ledger: &impl ClaimStore, n: u8) -> Hold {
     hold
 }
 
-#[tokio::test]
-async fn u1_of_64_racing_claims_one_wins() {
-    let ledger = store().await;
+async fn u1_of_64_racing_claims_one_wins(ledger: impl Store) {
     let racers: Vec<_> = (0..64)
         .map(|_| {
             let ledger = ledger.clone();
@@ -47,9 +61,7 @@ async fn u1_of_64_racing_claims_one_wins() {
     assert_eq!(winners, 1);
 }
 
-#[tokio::test]
-async fn u2_a_claim_is_granted_once() {
-    let ledger = store().await;
+async fn u2_a_claim_is_granted_once(ledger: impl Store) {
     let hold = settled(&ledger, 1).await;
     assert!(ledger.grant(&hold, Uuid::new_v4()).await.unwrap());
     assert!(!ledger.grant(&hold, Uuid::new_v4()).await.unwrap());
@@ -57,9 +69,7 @@ async fn u2_a_claim_is_granted_once() {
     assert_eq!(claim.state, ClaimState::Granted);
 }
 
-#[tokio::test]
-async fn nothing_is_granted_before_it_is_settled() {
-    let ledger = store().await;
+async fn nothing_is_granted_before_it_is_settled(ledger: impl Store) {
     let hold = won(&ledger, 1).await;
     assert!(!ledger.grant(&hold, Uuid::new_v4()).await.unwrap());
     let step = ClaimMove {
@@ -72,9 +82,7 @@ async fn nothing_is_granted_before_it_is_settled() {
     assert!(matches!(refused, Err(LedgerError::IllegalMove { .. })), "{refused:?}");
 }
 
-#[tokio::test]
-async fn a_released_key_is_claimed_again_only_for_the_same_request_and_payload() {
-    let ledger = store().await;
+async fn a_released_key_is_claimed_again_only_for_the_same_request_and_payload(ledger: impl Store) {
     let hold = won(&ledger, 1).await;
     assert!(step(&ledger, &hold, ClaimState::Verified, ClaimState::Released).await);
     for change in 0..3 {
@@ -93,9 +101,7 @@ async fn a_released_key_is_claimed_again_only_for_the_same_request_and_payload()
     assert!(!step(&ledger, &hold, ClaimState::Verified, ClaimState::Executed).await, "a zombie");
 }
 
-#[tokio::test]
-async fn a_hold_is_taken_over_only_after_its_lease() {
-    let ledger = store().await;
+async fn a_hold_is_taken_over_only_after_its_lease(ledger: impl Store) {
     let hold = settled(&ledger, 1).await;
     let take = || ledger.take_over(&hold.key, ClaimState::Settled, LEASE_MS);
     assert_eq!(take().await.unwrap(), None, "still held");
@@ -108,9 +114,7 @@ async fn a_hold_is_taken_over_only_after_its_lease() {
     assert!(ledger.grant(&next, Uuid::new_v4()).await.unwrap());
 }
 
-#[tokio::test]
-async fn abandoned_claims_are_listed() {
-    let ledger = store().await;
+async fn abandoned_claims_are_listed(ledger: impl Store) {
     let hold = won(&ledger, 1).await;
     let states = [ClaimState::Verified, ClaimState::Settling];
     assert!(ledger.unheld_claims(&states, 10).await.unwrap().is_empty());
@@ -120,12 +124,75 @@ async fn abandoned_claims_are_listed() {
     assert!(ledger.unheld_claims(&[ClaimState::Settled], 10).await.unwrap().is_empty());
 }
 
-#[tokio::test]
-async fn every_move_is_in_the_journal() {
-    let ledger = store().await;
+async fn every_move_is_in_the_journal(ledger: impl Store) {
     let hold = settled(&ledger, 1).await;
     ledger.grant(&hold, Uuid::new_v4()).await.unwrap();
     let states: Vec<_> =
         ledger.journal(&hold.key).await.unwrap().into_iter().map(|e| e.to_state).collect();
     assert_eq!(states, ["VERIFIED", "EXECUTED", "SETTLING", "SETTLED", "GRANTED"]);
+}
+
+async fn of_16_racing_grants_one_is_given(ledger: impl Store) {
+    let hold = settled(&ledger, 1).await;
+    let racers: Vec<_> = (0..16)
+        .map(|_| {
+            let ledger = ledger.clone();
+            tokio::spawn(async move { ledger.grant(&hold, Uuid::new_v4()).await.unwrap() })
+        })
+        .collect();
+    let mut granted = 0;
+    for racer in racers {
+        granted += u32::from(racer.await.unwrap());
+    }
+    assert_eq!(granted, 1);
+}
+
+async fn a_settle_id_belongs_to_one_claim(ledger: impl Store) {
+    let hold = won(&ledger, 1).await;
+    let mut other = new_claim(2);
+    other.settle_id = hold.settle_id;
+    let refused = ledger.claim(&other, LEASE_MS).await;
+    assert!(matches!(refused, Err(LedgerError::Unavailable { .. })), "{refused:?}");
+    assert_eq!(ledger.find_claim(&other.key).await.unwrap(), None);
+}
+
+async fn a_grant_id_belongs_to_one_claim(ledger: impl Store) {
+    let (one, two) = (settled(&ledger, 1).await, settled(&ledger, 2).await);
+    let id = Uuid::new_v4();
+    assert!(ledger.grant(&one, id).await.unwrap());
+    assert!(ledger.grant(&two, id).await.is_err());
+    let claim = ledger.find_claim(&two.key).await.unwrap().unwrap();
+    assert_eq!(claim.state, ClaimState::Settled);
+    assert!(ledger.grant(&two, Uuid::new_v4()).await.unwrap());
+}
+
+async fn a_lease_that_ran_out_is_not_renewed_but_taken_over(ledger: impl Store) {
+    let Claimed::Won(hold) = ledger.claim(&new_claim(1), 0).await.unwrap() else {
+        panic!("not won")
+    };
+    assert!(!ledger.find_claim(&hold.key).await.unwrap().unwrap().held);
+    assert!(!ledger.renew(&hold, LEASE_MS).await.unwrap());
+    let next = ledger.take_over(&hold.key, ClaimState::Verified, LEASE_MS).await.unwrap().unwrap();
+    assert_eq!((next.token, next.epoch), (hold.token + 1, hold.epoch), "nothing runs again");
+    assert!(!step(&ledger, &hold, ClaimState::Verified, ClaimState::Executed).await, "a zombie");
+    ledger.let_go(&hold).await.unwrap();
+    assert!(ledger.find_claim(&hold.key).await.unwrap().unwrap().held, "that was not its own");
+    assert!(ledger.renew(&next, LEASE_MS).await.unwrap());
+}
+
+/// A facilitator elsewhere may answer anything as a transaction; the outcome must be stored.
+async fn text_of_others_is_stored_whatever_it_is(ledger: impl Store) {
+    use ClaimState as S;
+    let hold = won(&ledger, 1).await;
+    assert!(step(&ledger, &hold, S::Verified, S::Settling).await);
+    let answer = ClaimMove {
+        from: S::Settling,
+        to: S::Settled,
+        transaction: Some("0x\u{0}\u{1f4b8}'; --".into()),
+        evidence: json!({"said": "\u{0}"}),
+    };
+    assert!(ledger.move_claim(&hold, answer).await.unwrap());
+    let claim = ledger.find_claim(&hold.key).await.unwrap().unwrap();
+    assert_eq!(claim.state, S::Settled);
+    assert!(claim.transaction.ends_with("\u{1f4b8}'; --"), "{:?}", claim.transaction);
 }

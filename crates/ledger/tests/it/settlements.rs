@@ -1,101 +1,32 @@
-//! The engine's side.
+//! The engine's side: reservations, leases, moves, proof.
 
-use faregate_ledger::{
-    Attempt, ClaimStore, EvidenceRow, Lease, LedgerError, Reserved, SettlementState,
-    SettlementStore, SlotKind, SlotRow, SqliteLedger,
-};
-use faregate_protocol::PaymentKey;
-use serde_json::json;
+use faregate_ledger::{LedgerError, NewSettlement, Reserved, SettlementState};
 use uuid::Uuid;
 
-use crate::{new_settlement, store};
+use crate::bench::{Bench, NETWORK, SIGNER, WAIT_MS, attempt, proof};
+use crate::samples::new_settlement;
+use crate::stores::{Store, on_every_store};
 
-const NETWORK: &str = "eip155:84532";
-const SIGNER: &str = "0xsigner";
-const WAIT_MS: u64 = 60_000;
-
-fn attempt(n: u8) -> Attempt {
-    Attempt { transaction: format!("0x{n:02x}"), raw: vec![n], max_fee_wei: u128::MAX, tip_wei: 1 }
+on_every_store! {
+    u3_a_key_is_reserved_once_and_reads_back,
+    u4_one_success_is_reported,
+    u5_of_two_owners_one_holds_the_lease_and_an_old_token_writes_nothing,
+    u8_u9_one_log_pays_for_one_payment,
+    a_strangers_proof_that_is_taken_back_leaves_a_payment_to_make,
+    moves_are_compare_and_set_and_legal,
+    lanes_get_what_is_wanted_and_lives_nowhere,
+    a_move_is_hinted_to_whoever_listens,
+    a_settle_id_belongs_to_one_payment,
+    of_16_racing_reservations_with_one_settle_id_one_is_new,
+    of_16_racing_callers_one_gets_the_success,
+    a_lease_that_ran_out_is_taken_with_a_new_token_and_its_holder_writes_nothing,
+    what_never_expires_survives_a_reorganisation,
+    a_proof_is_taken_back_only_if_there_is_one,
+    what_is_not_there_moves_nothing,
+    the_journal_says_who_moved_what_and_why,
 }
 
-fn proof(n: u8, log_index: u64) -> EvidenceRow {
-    EvidenceRow {
-        transaction: format!("0x{n:02x}"),
-        log_index,
-        block_number: 9,
-        block_hash: "0xb".into(),
-        gas_used: 60_000,
-    }
-}
-
-/// One worker with a lease on everything.
-struct Bench {
-    ledger: SqliteLedger,
-    lease: Lease,
-}
-
-impl Bench {
-    async fn new() -> Self {
-        let ledger = store().await;
-        let lease = ledger.lease("all", Uuid::new_v4(), WAIT_MS).await.unwrap().unwrap();
-        Self { ledger, lease }
-    }
-
-    async fn reserved(&self, n: u8) -> PaymentKey {
-        let new = new_settlement(n);
-        assert!(matches!(self.ledger.reserve(&new, WAIT_MS).await.unwrap(), Reserved::New(_)));
-        new.key
-    }
-
-    async fn slot(&self, floor: u64, key: &PaymentKey) -> Option<SlotRow> {
-        self.ledger.allocate_slot(&self.lease, NETWORK, SIGNER, floor, key).await.unwrap()
-    }
-
-    async fn sign(&self, slot: &SlotRow, n: u8) -> bool {
-        self.ledger.record_attempt(&self.lease, slot, &attempt(n)).await.unwrap()
-    }
-
-    async fn signed(&self, n: u8) -> PaymentKey {
-        let key = self.reserved(n).await;
-        let slot = self.slot(5, &key).await.unwrap();
-        assert!(self.sign(&slot, n).await);
-        key
-    }
-
-    async fn mined(&self, key: &PaymentKey, from: SettlementState, proof: &EvidenceRow) -> bool {
-        self.ledger.record_mined(&self.lease, key, from, proof).await.unwrap()
-    }
-
-    async fn go(
-        &self,
-        key: &PaymentKey,
-        from: SettlementState,
-        to: SettlementState,
-    ) -> Result<bool, LedgerError> {
-        self.ledger.move_settlement(&self.lease, key, from, to, json!({})).await
-    }
-
-    async fn state(&self, key: &PaymentKey) -> SettlementState {
-        self.ledger.find_settlement(key).await.unwrap().unwrap().state
-    }
-
-    async fn open(&self) -> Vec<SlotRow> {
-        self.ledger.lane(NETWORK, SIGNER).await.unwrap().open
-    }
-
-    async fn close(&self, nonces: &[u64]) {
-        self.ledger.close_slots(&self.lease, NETWORK, SIGNER, nonces).await.unwrap();
-    }
-
-    async fn due(&self, quiet_ms: u64) -> Vec<PaymentKey> {
-        let due = self.ledger.due(NETWORK, quiet_ms, 10).await.unwrap();
-        due.into_iter().map(|stored| stored.new.key).collect()
-    }
-}
-
-#[tokio::test]
-async fn u3_a_key_is_reserved_once_and_reads_back() {
-    let ledger = store().await;
+async fn u3_a_key_is_reserved_once_and_reads_back(ledger: impl Store) {
     let new = new_settlement(1);
     let Reserved::New(stored) = ledger.reserve(&new, WAIT_MS).await.unwrap() else {
         panic!("not new")
@@ -109,9 +40,8 @@ async fn u3_a_key_is_reserved_once_and_reads_back() {
     assert_eq!(found.new, new, "the first reservation stays as it was");
 }
 
-#[tokio::test]
-async fn u4_one_success_is_reported() {
-    let bench = Bench::new().await;
+async fn u4_one_success_is_reported(ledger: impl Store) {
+    let bench = Bench::new(ledger).await;
     let key = bench.signed(1).await;
     let (one, two) = (Uuid::new_v4(), Uuid::new_v4());
     let ledger = &bench.ledger;
@@ -122,9 +52,7 @@ async fn u4_one_success_is_reported() {
     assert!(ledger.report_success(&key, one).await.unwrap(), "the same caller may ask again");
 }
 
-#[tokio::test]
-async fn u5_of_two_owners_one_holds_the_lease_and_an_old_token_writes_nothing() {
-    let ledger = store().await;
+async fn u5_of_two_owners_one_holds_the_lease_and_an_old_token_writes_nothing(ledger: impl Store) {
     let (one, two) = (Uuid::new_v4(), Uuid::new_v4());
     let first = ledger.lease("lane", one, WAIT_MS).await.unwrap().unwrap();
     assert_eq!(ledger.lease("lane", two, WAIT_MS).await.unwrap(), None);
@@ -152,85 +80,8 @@ async fn u5_of_two_owners_one_holds_the_lease_and_an_old_token_writes_nothing() 
     assert_eq!(holder.state(&key).await, SettlementState::Signed);
 }
 
-#[tokio::test]
-async fn u6_u7_nonces_are_dense_and_a_payment_lives_in_one_slot() {
-    let bench = Bench::new().await;
-    let (one, two) = (bench.reserved(1).await, bench.reserved(2).await);
-    let first = bench.slot(5, &one).await.unwrap();
-    assert_eq!(bench.slot(5, &one).await, None, "it lives in a slot");
-    let second = bench.slot(0, &two).await.unwrap();
-    assert_eq!((first.nonce, second.nonce), (5, 6));
-    let elsewhere = bench.ledger.allocate_slot(&bench.lease, NETWORK, "0xother", 0, &two).await;
-    assert_eq!(elsewhere.unwrap(), None, "alive in another lane");
-    assert_eq!(bench.ledger.lane(NETWORK, SIGNER).await.unwrap().next_nonce, 7);
-}
-
-#[tokio::test]
-async fn sixteen_racing_payments_get_sixteen_nonces() {
-    let bench = std::sync::Arc::new(Bench::new().await);
-    let mut racers = Vec::new();
-    for n in 0..16 {
-        let key = bench.reserved(n).await;
-        let bench = bench.clone();
-        racers.push(tokio::spawn(async move { bench.slot(3, &key).await.unwrap().nonce }));
-    }
-    let mut nonces = Vec::new();
-    for racer in racers {
-        nonces.push(racer.await.unwrap());
-    }
-    nonces.sort_unstable();
-    assert_eq!(nonces, (3..19).collect::<Vec<u64>>());
-}
-
-#[tokio::test]
-async fn signed_bytes_are_stored_with_the_move() {
-    let bench = Bench::new().await;
-    let key = bench.signed(1).await;
-    let stored = bench.ledger.find_settlement(&key).await.unwrap().unwrap();
-    assert_eq!(stored.state, SettlementState::Signed);
-    assert_eq!(stored.transactions, ["0x01"]);
-    assert!(stored.in_open_slot);
-    let slots = bench.open().await;
-    assert_eq!(slots.len(), 1);
-    assert_eq!(slots[0].attempts, [attempt(1)]);
-    assert_eq!((slots[0].key, slots[0].live), (Some(key), true));
-}
-
-#[tokio::test]
-async fn a_replacement_keeps_the_slot_the_payment_and_both_transactions() {
-    let bench = Bench::new().await;
-    let key = bench.signed(1).await;
-    let slot = bench.open().await.remove(0);
-    assert!(bench.sign(&slot, 2).await);
-    let stored = bench.ledger.find_settlement(&key).await.unwrap().unwrap();
-    assert_eq!(stored.transactions, ["0x01", "0x02"]);
-    assert_eq!(bench.open().await[0].attempts.len(), 2);
-}
-
-#[tokio::test]
-async fn nothing_is_signed_for_a_payment_that_went_to_sleep() {
-    use SettlementState as S;
-    let bench = Bench::new().await;
-    let key = bench.reserved(1).await;
-    let slot = bench.slot(0, &key).await.unwrap();
-    assert!(bench.go(&key, S::Reserved, S::Dormant).await.unwrap());
-    assert!(!bench.sign(&slot, 1).await, "its caller is gone");
-    assert!(bench.ledger.make_no_op(&bench.lease, &slot).await.unwrap());
-    assert!(!bench.sign(&slot, 1).await, "the slot is a no-op now");
-    let no_op = bench.open().await.remove(0);
-    assert_eq!((no_op.kind, no_op.key), (SlotKind::NoOp, None));
-    assert!(bench.sign(&no_op, 2).await);
-    assert!(!bench.ledger.make_no_op(&bench.lease, &no_op).await.unwrap(), "it is signed");
-    let stored = bench.ledger.find_settlement(&key).await.unwrap().unwrap();
-    assert!(stored.transactions.is_empty(), "a no-op is no transaction of the payment");
-    bench.ledger.want(&key, WAIT_MS).await.unwrap();
-    assert_eq!(bench.state(&key).await, S::Reserved);
-    assert_eq!(bench.slot(0, &key).await.unwrap().nonce, 1);
-}
-
-#[tokio::test]
-async fn u8_u9_one_log_pays_for_one_payment() {
-    let bench = Bench::new().await;
+async fn u8_u9_one_log_pays_for_one_payment(ledger: impl Store) {
+    let bench = Bench::new(ledger).await;
     let (one, two) = (bench.signed(1).await, bench.signed(2).await);
     let from = SettlementState::Signed;
     assert!(bench.mined(&one, from, &proof(7, 3)).await);
@@ -240,65 +91,18 @@ async fn u8_u9_one_log_pays_for_one_payment() {
     assert!(!bench.mined(&two, from, &proof(7, 5)).await, "proven already");
 }
 
-#[tokio::test]
-async fn a_reorganisation_takes_the_proof_back_into_the_newest_slot() {
+async fn a_strangers_proof_that_is_taken_back_leaves_a_payment_to_make(ledger: impl Store) {
     use SettlementState as S;
-    let bench = Bench::new().await;
-    let key = bench.signed(1).await;
-    bench.close(&[5]).await;
-    assert!(bench.go(&key, S::Signed, S::Reserved).await.unwrap(), "reverted, say");
-    let slot = bench.slot(0, &key).await.unwrap();
-    assert!(bench.sign(&slot, 2).await);
-    assert!(bench.mined(&key, S::Signed, &proof(2, 0)).await);
-    bench.close(&[6]).await;
-    assert!(bench.open().await.is_empty());
-    assert!(bench.ledger.undo_mined(&bench.lease, &key).await.unwrap());
-    let stored = bench.ledger.find_settlement(&key).await.unwrap().unwrap();
-    assert_eq!((stored.state, stored.evidence), (S::Broadcast, None));
-    let open = bench.open().await;
-    assert_eq!((open.len(), open[0].nonce, open[0].live), (1, 6, true));
-    assert!(bench.mined(&key, S::Broadcast, &proof(2, 0)).await, "the same log proves it again");
-}
-
-#[tokio::test]
-async fn a_strangers_proof_that_is_taken_back_leaves_a_payment_to_make() {
-    use SettlementState as S;
-    let bench = Bench::new().await;
+    let bench = Bench::new(ledger).await;
     let key = bench.reserved(1).await;
     assert!(bench.mined(&key, S::Reserved, &proof(9, 0)).await);
     assert!(bench.ledger.undo_mined(&bench.lease, &key).await.unwrap());
     assert_eq!(bench.state(&key).await, S::Reserved);
 }
 
-#[tokio::test]
-async fn nonces_that_the_chain_took_back_open_again() {
-    let bench = Bench::new().await;
-    bench.signed(1).await;
-    bench.signed(2).await;
-    bench.close(&[5, 6]).await;
-    let healed = bench.ledger.reopen_slots(&bench.lease, NETWORK, SIGNER, 3, 7).await.unwrap();
-    assert_eq!(healed, 4);
-    let open: Vec<_> = bench
-        .open()
-        .await
-        .into_iter()
-        .map(|slot| (slot.nonce, slot.kind, slot.attempts.len()))
-        .collect();
-    assert_eq!(
-        open,
-        [
-            (3, SlotKind::NoOp, 0),
-            (4, SlotKind::NoOp, 0),
-            (5, SlotKind::Single, 1),
-            (6, SlotKind::Single, 1)
-        ]
-    );
-}
-
-#[tokio::test]
-async fn moves_are_compare_and_set_and_legal() {
+async fn moves_are_compare_and_set_and_legal(ledger: impl Store) {
     use SettlementState as S;
-    let bench = Bench::new().await;
+    let bench = Bench::new(ledger).await;
     let key = bench.reserved(1).await;
     for (from, to) in [(S::Reserved, S::Final), (S::Signed, S::Mined), (S::Reserved, S::Signed)] {
         let refused = bench.go(&key, from, to).await;
@@ -313,9 +117,8 @@ async fn moves_are_compare_and_set_and_legal() {
     assert_eq!(states, ["RESERVED", "DORMANT", "DEAD"]);
 }
 
-#[tokio::test]
-async fn lanes_get_what_is_wanted_and_lives_nowhere() {
-    let bench = Bench::new().await;
+async fn lanes_get_what_is_wanted_and_lives_nowhere(ledger: impl Store) {
+    let bench = Bench::new(ledger).await;
     let wanted = || async {
         let rows = bench.ledger.wanted(NETWORK, 10).await.unwrap();
         rows.into_iter().map(|stored| stored.new.key).collect::<Vec<_>>()
@@ -332,25 +135,135 @@ async fn lanes_get_what_is_wanted_and_lives_nowhere() {
     assert_eq!(wanted().await, [unwanted.key]);
 }
 
-#[tokio::test]
-async fn looks_take_turns_and_a_closed_slot_is_looked_at_first() {
-    let bench = Bench::new().await;
-    let (one, two) = (bench.signed(1).await, bench.signed(2).await);
-    assert!(bench.due(60_000).await.is_empty(), "they moved just now");
-    assert_eq!(bench.due(0).await.len(), 2);
-    bench.ledger.looked(&bench.lease, &one, 60_000).await.unwrap();
-    assert_eq!(bench.due(0).await, [two]);
-    bench.close(&[5]).await;
-    assert_eq!(bench.due(60_000).await, [one], "its nonce is mined");
-    assert_eq!(bench.ledger.unresolved(NETWORK).await.unwrap(), 2);
-    assert_eq!(bench.ledger.count_try(&one).await.unwrap(), 1);
-    assert_eq!(bench.ledger.count_try(&one).await.unwrap(), 2);
-}
-
-#[tokio::test]
-async fn a_move_is_hinted_to_whoever_listens() {
-    let bench = Bench::new().await;
+async fn a_move_is_hinted_to_whoever_listens(ledger: impl Store) {
+    let bench = Bench::new(ledger).await;
     let mut hints = bench.ledger.moved();
     let key = bench.reserved(1).await;
     assert_eq!(hints.recv().await.unwrap(), key);
+}
+
+async fn a_settle_id_belongs_to_one_payment(ledger: impl Store) {
+    let first = new_settlement(1);
+    ledger.reserve(&first, WAIT_MS).await.unwrap();
+    assert!(matches!(ledger.reserve(&first, WAIT_MS).await.unwrap(), Reserved::Exists(_)));
+    let mut other = new_settlement(2);
+    other.settle_id = first.settle_id;
+    let refused = ledger.reserve(&other, WAIT_MS).await;
+    assert!(matches!(refused, Err(LedgerError::Unavailable { .. })), "{refused:?}");
+    assert_eq!(ledger.find_settlement(&other.key).await.unwrap(), None);
+}
+
+async fn of_16_racing_reservations_with_one_settle_id_one_is_new(ledger: impl Store) {
+    let new = std::sync::Arc::new(new_settlement(1));
+    let racers: Vec<_> = (0..16)
+        .map(|_| {
+            let (ledger, new) = (ledger.clone(), new.clone());
+            tokio::spawn(async move { ledger.reserve(&new, WAIT_MS).await.unwrap() })
+        })
+        .collect();
+    let mut winners = 0;
+    for racer in racers {
+        winners += u32::from(matches!(racer.await.unwrap(), Reserved::New(_)));
+    }
+    assert_eq!(winners, 1);
+    assert_eq!(ledger.journal(&new.key).await.unwrap().len(), 1);
+}
+
+async fn of_16_racing_callers_one_gets_the_success(ledger: impl Store) {
+    let bench = Bench::new(ledger).await;
+    let key = bench.signed(1).await;
+    assert!(bench.mined(&key, SettlementState::Signed, &proof(1, 0)).await);
+    let racers: Vec<_> = (0..16)
+        .map(|_| {
+            let ledger = bench.ledger.clone();
+            tokio::spawn(async move { ledger.report_success(&key, Uuid::new_v4()).await.unwrap() })
+        })
+        .collect();
+    let mut told = 0;
+    for racer in racers {
+        told += u32::from(racer.await.unwrap());
+    }
+    assert_eq!(told, 1);
+}
+
+async fn a_lease_that_ran_out_is_taken_with_a_new_token_and_its_holder_writes_nothing(
+    ledger: impl Store,
+) {
+    let (one, two) = (Uuid::new_v4(), Uuid::new_v4());
+    let first = ledger.lease("lane", one, 0).await.unwrap().unwrap();
+    let slept = Bench { ledger: ledger.clone(), lease: first.clone() };
+    let key = slept.reserved(1).await;
+    let lost = ledger.allocate_slot(&first, NETWORK, SIGNER, 0, &key).await.unwrap_err();
+    assert!(matches!(lost, LedgerError::LeaseLost { .. }), "{lost:?}");
+    let second = ledger.lease("lane", two, WAIT_MS).await.unwrap().unwrap();
+    assert_eq!(second.token, first.token + 1);
+    assert_eq!(ledger.lease("lane", one, WAIT_MS).await.unwrap(), None);
+    ledger.give_up(&first).await.unwrap();
+    assert_eq!(ledger.lease("lane", one, WAIT_MS).await.unwrap(), None, "that was not its own");
+}
+
+async fn what_never_expires_survives_a_reorganisation(ledger: impl Store) {
+    let bench = Bench::new(ledger).await;
+    let new = NewSettlement { valid_before: u64::MAX, ..new_settlement(1) };
+    bench.ledger.reserve(&new, 0).await.unwrap();
+    assert!(bench.mined(&new.key, SettlementState::Reserved, &proof(1, 0)).await);
+    assert!(bench.ledger.undo_mined(&bench.lease, &new.key).await.unwrap());
+    let stored = bench.ledger.find_settlement(&new.key).await.unwrap().unwrap();
+    assert!(stored.wanted, "until it expires");
+    assert_eq!(stored.new.valid_before, i64::MAX.unsigned_abs());
+}
+
+async fn a_proof_is_taken_back_only_if_there_is_one(ledger: impl Store) {
+    use SettlementState as S;
+    let bench = Bench::new(ledger).await;
+    let key = bench.signed(1).await;
+    assert!(!bench.ledger.undo_mined(&bench.lease, &key).await.unwrap(), "in its slot");
+    assert!(bench.go(&key, S::Signed, S::Reserved).await.unwrap());
+    assert!(!bench.ledger.undo_mined(&bench.lease, &key).await.unwrap(), "in no slot");
+    bench.slot(0, &key).await.unwrap();
+    assert!(!bench.ledger.undo_mined(&bench.lease, &key).await.unwrap(), "in another slot");
+    let stored = bench.ledger.find_settlement(&key).await.unwrap().unwrap();
+    assert_eq!((stored.state, stored.in_open_slot), (S::Reserved, true));
+}
+
+async fn what_is_not_there_moves_nothing(ledger: impl Store) {
+    use SettlementState as S;
+    let bench = Bench::new(ledger).await;
+    let key = new_settlement(1).key;
+    let ledger = &bench.ledger;
+    assert_eq!(bench.slot(0, &key).await, None);
+    assert!(!bench.go(&key, S::Reserved, S::Dormant).await.unwrap());
+    assert!(!bench.mined(&key, S::Reserved, &proof(1, 0)).await);
+    assert!(!ledger.undo_mined(&bench.lease, &key).await.unwrap());
+    assert!(!ledger.report_success(&key, Uuid::new_v4()).await.unwrap());
+    ledger.want(&key, WAIT_MS).await.unwrap();
+    ledger.looked(&bench.lease, &key, 0).await.unwrap();
+    assert!(ledger.count_try(&key).await.is_err());
+    bench.close(&[1, 2]).await;
+    assert_eq!(ledger.find_settlement(&key).await.unwrap(), None);
+    assert!(ledger.journal(&key).await.unwrap().is_empty());
+}
+
+async fn the_journal_says_who_moved_what_and_why(ledger: impl Store) {
+    use SettlementState as S;
+    let bench = Bench::new(ledger).await;
+    let key = bench.signed(1).await;
+    assert!(bench.go(&key, S::Signed, S::Broadcast).await.unwrap());
+    assert!(bench.mined(&key, S::Broadcast, &proof(1, 3)).await);
+    assert!(bench.go(&key, S::Mined, S::Final).await.unwrap());
+    let rows = bench.ledger.journal(&key).await.unwrap();
+    let moves: Vec<_> = rows.iter().map(|e| (&*e.actor, &*e.from_state, &*e.to_state)).collect();
+    assert_eq!(
+        moves,
+        [
+            ("api", "", "RESERVED"),
+            ("lane", "RESERVED", "SIGNED"),
+            ("lane", "SIGNED", "BROADCAST"),
+            ("reconciler", "BROADCAST", "MINED"),
+            ("reconciler", "MINED", "FINAL"),
+        ]
+    );
+    assert!(rows.iter().all(|e| e.subject == "settlement"));
+    assert!(rows.is_sorted_by_key(|e| e.id) && rows.is_sorted_by_key(|e| e.at_unix_ms));
+    assert!(rows[3].evidence.contains("\"log_index\":3"), "{}", rows[3].evidence);
 }

@@ -2,7 +2,7 @@
 
 use faregate_ledger::{ClaimStore, Claimed, LedgerError, Sealer, SettlementStore, SqliteLedger};
 
-use crate::{LEASE_MS, new_claim, new_settlement};
+use crate::samples::{LEASE_MS, new_claim, new_settlement};
 
 fn sealer() -> Sealer {
     Sealer::new(&"11".repeat(32), &[]).unwrap()

@@ -1,0 +1,190 @@
+//! The gate's side of the ledger in memory.
+
+use async_trait::async_trait;
+use faregate_protocol::PaymentKey;
+use serde_json::json;
+use uuid::Uuid;
+
+use super::rows::ClaimRow;
+use super::{MemoryLedger, clamped, refused, stored};
+use crate::{
+    Claim, ClaimMove, ClaimState, ClaimStore, Claimed, Hold, JournalEntry, LedgerError, NewClaim,
+};
+
+const GATE: (&str, &str) = ("gate", "claim");
+const FIRST_TOKEN: i64 = 1;
+
+#[async_trait]
+impl ClaimStore for MemoryLedger {
+    async fn claim(&self, new: &NewClaim, lease_ms: u64) -> Result<Claimed, LedgerError> {
+        let (mut rows, now) = self.open();
+        let lease_until_ms = now.saturating_add(stored(lease_ms));
+        let Some(row) = rows.claims.get_mut(&new.key) else {
+            if rows.claims_by_settle_id.contains_key(&new.settle_id) {
+                return Err(refused("claims.settle_id"));
+            }
+            rows.claims_by_settle_id.insert(new.settle_id, new.key);
+            let row = inserted(new, now, lease_until_ms);
+            let hold = hold(&row);
+            rows.claims.insert(new.key, row);
+            let evidence = json!({ "route": new.route, "settle_id": new.settle_id });
+            rows.note(now, GATE, &new.key, ("", ClaimState::Verified.name()), &evidence);
+            return Ok(Claimed::Won(hold));
+        };
+        let same = row.new.request_fp == new.request_fp
+            && row.new.payload_hash == new.payload_hash
+            && row.new.requirements_hash == new.requirements_hash;
+        if row.state != ClaimState::Released || !same {
+            return Ok(Claimed::Exists(Box::new(read(row, now))));
+        }
+        row.state = ClaimState::Verified;
+        row.epoch = row.epoch.saturating_add(1);
+        row.token = row.token.saturating_add(1);
+        row.lease_until_ms = lease_until_ms;
+        row.updated_at_ms = now;
+        let hold = hold(row);
+        let states = (ClaimState::Released.name(), ClaimState::Verified.name());
+        rows.note(now, GATE, &new.key, states, &json!({ "epoch": hold.epoch }));
+        Ok(Claimed::Won(hold))
+    }
+
+    async fn find_claim(&self, key: &PaymentKey) -> Result<Option<Claim>, LedgerError> {
+        let (rows, now) = self.open();
+        Ok(rows.claims.get(key).map(|row| read(row, now)))
+    }
+
+    async fn take_over(
+        &self,
+        key: &PaymentKey,
+        state: ClaimState,
+        lease_ms: u64,
+    ) -> Result<Option<Hold>, LedgerError> {
+        let runs_again = matches!(state, ClaimState::Settled | ClaimState::Executed);
+        let (mut rows, now) = self.open();
+        let Some(row) =
+            rows.claims.get_mut(key).filter(|row| row.state == state && row.lease_until_ms <= now)
+        else {
+            return Ok(None);
+        };
+        row.token = row.token.saturating_add(1);
+        row.epoch = row.epoch.saturating_add(i64::from(runs_again));
+        row.lease_until_ms = now.saturating_add(stored(lease_ms));
+        row.updated_at_ms = now;
+        let hold = hold(row);
+        let evidence = json!({ "taken_over": true, "epoch": hold.epoch, "token": hold.token });
+        rows.note(now, GATE, key, (state.name(), state.name()), &evidence);
+        Ok(Some(hold))
+    }
+
+    async fn renew(&self, hold: &Hold, lease_ms: u64) -> Result<bool, LedgerError> {
+        let (mut rows, now) = self.open();
+        let row = rows.claims.get_mut(&hold.key);
+        let Some(row) = row.filter(|row| row.token == hold.token && row.lease_until_ms > now)
+        else {
+            return Ok(false);
+        };
+        row.lease_until_ms = now.saturating_add(stored(lease_ms));
+        Ok(true)
+    }
+
+    async fn let_go(&self, hold: &Hold) -> Result<(), LedgerError> {
+        let (mut rows, _) = self.open();
+        if let Some(row) = rows.claims.get_mut(&hold.key).filter(|row| row.token == hold.token) {
+            row.lease_until_ms = 0;
+        }
+        Ok(())
+    }
+
+    async fn move_claim(&self, hold: &Hold, step: ClaimMove) -> Result<bool, LedgerError> {
+        // A grant has a call of its own: it needs a grant id.
+        if !step.from.may_become(step.to) || step.to == ClaimState::Granted {
+            return Err(LedgerError::IllegalMove { from: step.from.name(), to: step.to.name() });
+        }
+        let (mut rows, now) = self.open();
+        let row = rows.claims.get_mut(&hold.key);
+        let Some(row) = row.filter(|row| row.state == step.from && row.token == hold.token) else {
+            return Ok(false);
+        };
+        row.state = step.to;
+        row.updated_at_ms = now;
+        if let Some(transaction) = step.transaction {
+            row.transaction = transaction;
+        }
+        let states = (step.from.name(), step.to.name());
+        rows.note(now, GATE, &hold.key, states, &step.evidence);
+        Ok(true)
+    }
+
+    async fn grant(&self, hold: &Hold, grant_id: Uuid) -> Result<bool, LedgerError> {
+        let (mut rows, now) = self.open();
+        let taken = rows.grants.contains(&grant_id);
+        let Some(row) = rows.claims.get_mut(&hold.key).filter(|row| {
+            row.state == ClaimState::Settled && row.token == hold.token && !row.granted
+        }) else {
+            return Ok(false);
+        };
+        if taken {
+            return Err(refused("claims.grant_id"));
+        }
+        row.state = ClaimState::Granted;
+        row.granted = true;
+        row.updated_at_ms = now;
+        rows.grants.insert(grant_id);
+        let states = (ClaimState::Settled.name(), ClaimState::Granted.name());
+        rows.note(now, GATE, &hold.key, states, &json!({ "grant_id": grant_id }));
+        Ok(true)
+    }
+
+    async fn unheld_claims(
+        &self,
+        states: &[ClaimState],
+        limit: u32,
+    ) -> Result<Vec<Claim>, LedgerError> {
+        let (rows, now) = self.open();
+        let unheld = |row: &&ClaimRow| states.contains(&row.state) && row.lease_until_ms <= now;
+        let mut found: Vec<_> = rows.claims.values().filter(unheld).collect();
+        found.sort_by_key(|row| (row.updated_at_ms, row.new.key));
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        Ok(found.into_iter().take(limit).map(|row| read(row, now)).collect())
+    }
+
+    async fn journal(&self, key: &PaymentKey) -> Result<Vec<JournalEntry>, LedgerError> {
+        Ok(self.open().0.journal_of(key))
+    }
+
+    async fn ping(&self) -> Result<(), LedgerError> {
+        Ok(())
+    }
+
+    fn deployment(&self) -> Uuid {
+        self.deployment
+    }
+}
+
+fn inserted(new: &NewClaim, now: i64, lease_until_ms: i64) -> ClaimRow {
+    ClaimRow {
+        new: NewClaim { valid_before: clamped(new.valid_before), ..new.clone() },
+        state: ClaimState::Verified,
+        granted: false,
+        epoch: 0,
+        token: FIRST_TOKEN,
+        lease_until_ms,
+        transaction: String::new(),
+        updated_at_ms: now,
+    }
+}
+
+fn hold(row: &ClaimRow) -> Hold {
+    Hold { key: row.new.key, token: row.token, epoch: row.epoch, settle_id: row.new.settle_id }
+}
+
+fn read(row: &ClaimRow, now: i64) -> Claim {
+    Claim {
+        new: row.new.clone(),
+        state: row.state,
+        token: row.token,
+        epoch: row.epoch,
+        held: row.lease_until_ms > now,
+        transaction: row.transaction.clone(),
+    }
+}

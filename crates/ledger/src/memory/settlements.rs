@@ -1,0 +1,362 @@
+//! The engine's side of the ledger in memory: reservations, moves, reads. Nonce slots stand in
+//! `slots.rs`, leases in `leases.rs`.
+
+use async_trait::async_trait;
+use faregate_protocol::PaymentKey;
+use serde_json::{Value, json};
+use tokio::sync::broadcast;
+use uuid::Uuid;
+
+use super::rows::{Rows, SettlementRow};
+use super::{MemoryLedger, clamped, leases, refused, slots, stored};
+use crate::{
+    Attempt, EvidenceRow, LaneRows, Lease, LedgerError, NewSettlement, Reserved, Settlement,
+    SettlementState, SettlementStore, SlotRow, SlotState,
+};
+
+pub(super) const SUBJECT: &str = "settlement";
+const RECONCILER: (&str, &str) = ("reconciler", SUBJECT);
+const LANE: (&str, &str) = ("lane", SUBJECT);
+const API: (&str, &str) = ("api", SUBJECT);
+const MS_PER_SECOND: i64 = 1000;
+
+#[async_trait]
+impl SettlementStore for MemoryLedger {
+    async fn lease(
+        &self,
+        name: &str,
+        owner: Uuid,
+        ttl_ms: u64,
+    ) -> Result<Option<Lease>, LedgerError> {
+        Ok(leases::take(self, name, owner, ttl_ms))
+    }
+
+    async fn give_up(&self, lease: &Lease) -> Result<(), LedgerError> {
+        leases::give_up(self, lease);
+        Ok(())
+    }
+
+    async fn reserve(&self, new: &NewSettlement, wait_ms: u64) -> Result<Reserved, LedgerError> {
+        let outcome = reserve(self, new, wait_ms)?;
+        self.tell(new.key);
+        Ok(outcome)
+    }
+
+    async fn want(&self, key: &PaymentKey, wait_ms: u64) -> Result<(), LedgerError> {
+        {
+            let (mut rows, now) = self.open();
+            if let Some(row) = rows.settlements.get_mut(key) {
+                let until = now.saturating_add(stored(wait_ms));
+                row.wanted_until_ms = row.wanted_until_ms.max(until);
+            }
+            let (from, to) = (SettlementState::Dormant, SettlementState::Reserved);
+            if rows.step(now, key, from, to) {
+                let evidence = json!({ "asked_again": true });
+                rows.note(now, API, key, (from.name(), to.name()), &evidence);
+            }
+        }
+        self.tell(*key);
+        Ok(())
+    }
+
+    async fn find_settlement(&self, key: &PaymentKey) -> Result<Option<Settlement>, LedgerError> {
+        let (rows, now) = self.open();
+        Ok(rows.settlements.get(key).map(|row| read(&rows, row, now)))
+    }
+
+    async fn wanted(&self, network: &str, limit: u32) -> Result<Vec<Settlement>, LedgerError> {
+        let (rows, now) = self.open();
+        let wanted = |row: &SettlementRow| {
+            row.state == SettlementState::Reserved
+                && row.wanted_until_ms > now
+                && rows.home(&row.new.key).is_none()
+        };
+        Ok(list(&rows, now, network, limit, wanted, |row| (false, stored(row.new.valid_before))))
+    }
+
+    async fn due(
+        &self,
+        network: &str,
+        quiet_ms: u64,
+        limit: u32,
+    ) -> Result<Vec<Settlement>, LedgerError> {
+        let (rows, now) = self.open();
+        let quiet_since = now.saturating_sub(stored(quiet_ms));
+        let due = |row: &SettlementRow| {
+            !row.state.is_end()
+                && row.next_look_ms <= now
+                && (row.next_look_ms == 0 || row.updated_at_ms <= quiet_since)
+        };
+        let order = |row: &SettlementRow| (row.state == SettlementState::Mined, row.next_look_ms);
+        Ok(list(&rows, now, network, limit, due, order))
+    }
+
+    async fn looked(
+        &self,
+        lease: &Lease,
+        key: &PaymentKey,
+        next_in_ms: u64,
+    ) -> Result<(), LedgerError> {
+        let (mut rows, now) = leases::begin(self, lease)?;
+        if let Some(row) = rows.settlements.get_mut(key) {
+            row.looks = row.looks.saturating_add(1);
+            row.next_look_ms = now.saturating_add(stored(next_in_ms));
+        }
+        Ok(())
+    }
+
+    async fn unresolved(&self, network: &str) -> Result<u64, LedgerError> {
+        let (rows, _) = self.open();
+        let open = rows.settlements.values().filter(|row| {
+            row.new.network == network && !row.state.is_end() && !row.state.is_paid()
+        });
+        Ok(u64::try_from(open.count()).unwrap_or(u64::MAX))
+    }
+
+    async fn lane(&self, network: &str, signer: &str) -> Result<LaneRows, LedgerError> {
+        Ok(slots::lane(self, network, signer))
+    }
+
+    async fn allocate_slot(
+        &self,
+        lease: &Lease,
+        network: &str,
+        signer: &str,
+        floor_nonce: u64,
+        key: &PaymentKey,
+    ) -> Result<Option<SlotRow>, LedgerError> {
+        slots::allocate(self, lease, (network, signer), floor_nonce, key)
+    }
+
+    async fn record_attempt(
+        &self,
+        lease: &Lease,
+        slot: &SlotRow,
+        attempt: &Attempt,
+    ) -> Result<bool, LedgerError> {
+        slots::record_attempt(self, lease, slot, attempt)
+    }
+
+    async fn make_no_op(&self, lease: &Lease, slot: &SlotRow) -> Result<bool, LedgerError> {
+        slots::make_no_op(self, lease, slot)
+    }
+
+    async fn close_slots(
+        &self,
+        lease: &Lease,
+        network: &str,
+        signer: &str,
+        nonces: &[u64],
+    ) -> Result<(), LedgerError> {
+        slots::close(self, lease, (network, signer), nonces)
+    }
+
+    async fn reopen_slots(
+        &self,
+        lease: &Lease,
+        network: &str,
+        signer: &str,
+        from: u64,
+        to: u64,
+    ) -> Result<u64, LedgerError> {
+        slots::reopen(self, lease, (network, signer), from..to)
+    }
+
+    async fn move_settlement(
+        &self,
+        lease: &Lease,
+        key: &PaymentKey,
+        from: SettlementState,
+        to: SettlementState,
+        evidence: Value,
+    ) -> Result<bool, LedgerError> {
+        // Proof comes and goes by record_mined and undo_mined; signing by record_attempt.
+        let special = matches!(to, SettlementState::Mined | SettlementState::Signed)
+            || (from == SettlementState::Mined && to != SettlementState::Final);
+        if !from.may_become(to) || special {
+            return Err(LedgerError::IllegalMove { from: from.name(), to: to.name() });
+        }
+        {
+            let (mut rows, now) = leases::begin(self, lease)?;
+            if !rows.step(now, key, from, to) {
+                return Ok(false);
+            }
+            use SettlementState::{Dead, Quarantined, Reserved};
+            if matches!(to, Reserved | Dead | Quarantined) {
+                rows.leave(key);
+            }
+            let who = if to == SettlementState::Broadcast { LANE } else { RECONCILER };
+            rows.note(now, who, key, (from.name(), to.name()), &evidence);
+        }
+        self.tell(*key);
+        Ok(true)
+    }
+
+    async fn record_mined(
+        &self,
+        lease: &Lease,
+        key: &PaymentKey,
+        from: SettlementState,
+        proof: &EvidenceRow,
+    ) -> Result<bool, LedgerError> {
+        let to = SettlementState::Mined;
+        if !from.may_become(to) {
+            return Err(LedgerError::IllegalMove { from: from.name(), to: to.name() });
+        }
+        let moved = mined(self, lease, key, from, proof)?;
+        if moved {
+            self.tell(*key);
+        }
+        Ok(moved)
+    }
+
+    async fn undo_mined(&self, lease: &Lease, key: &PaymentKey) -> Result<bool, LedgerError> {
+        let moved = undo(self, lease, key)?;
+        if moved {
+            self.tell(*key);
+        }
+        Ok(moved)
+    }
+
+    async fn count_try(&self, key: &PaymentKey) -> Result<i64, LedgerError> {
+        let (mut rows, _) = self.open();
+        let row = rows.settlements.get_mut(key).ok_or_else(|| refused("no such settlement"))?;
+        row.tries = row.tries.saturating_add(1);
+        Ok(row.tries)
+    }
+
+    async fn report_success(&self, key: &PaymentKey, caller: Uuid) -> Result<bool, LedgerError> {
+        let (mut rows, _) = self.open();
+        let row = rows.settlements.get_mut(key).filter(|row| row.state.is_paid());
+        Ok(row.is_some_and(|row| *row.success_reported_to.get_or_insert(caller) == caller))
+    }
+
+    fn moved(&self) -> broadcast::Receiver<PaymentKey> {
+        self.moved.subscribe()
+    }
+}
+
+fn reserve(
+    ledger: &MemoryLedger,
+    new: &NewSettlement,
+    wait_ms: u64,
+) -> Result<Reserved, LedgerError> {
+    let (mut rows, now) = ledger.open();
+    if let Some(row) = rows.settlements.get(&new.key) {
+        return Ok(Reserved::Exists(Box::new(read(&rows, row, now))));
+    }
+    if rows.settlements_by_settle_id.contains_key(&new.settle_id) {
+        return Err(refused("settlements.settle_id"));
+    }
+    rows.settlements_by_settle_id.insert(new.settle_id, new.key);
+    let row = SettlementRow {
+        new: NewSettlement {
+            valid_before: clamped(new.valid_before),
+            head_at_claim: clamped(new.head_at_claim),
+            ..new.clone()
+        },
+        state: SettlementState::Reserved,
+        version: 0,
+        success_reported_to: None,
+        tries: 0,
+        wanted_until_ms: now.saturating_add(stored(wait_ms)),
+        next_look_ms: now,
+        looks: 0,
+        evidence: None,
+        created_at_ms: now,
+        updated_at_ms: now,
+    };
+    let found = Box::new(read(&rows, &row, now));
+    rows.settlements.insert(new.key, row);
+    let evidence = json!({ "settle_id": new.settle_id, "head": new.head_at_claim });
+    rows.note(now, API, &new.key, ("", SettlementState::Reserved.name()), &evidence);
+    Ok(Reserved::New(found))
+}
+
+fn mined(
+    ledger: &MemoryLedger,
+    lease: &Lease,
+    key: &PaymentKey,
+    from: SettlementState,
+    proof: &EvidenceRow,
+) -> Result<bool, LedgerError> {
+    let to = SettlementState::Mined;
+    let (mut rows, now) = leases::begin(ledger, lease)?;
+    let Some(row) = rows.settlements.get(key) else { return Ok(false) };
+    let log = (row.new.network.clone(), proof.transaction.clone(), proof.log_index);
+    if row.evidence.is_some() || rows.logs.contains(&log) || !rows.step(now, key, from, to) {
+        return Ok(false);
+    }
+    rows.logs.insert(log);
+    if let Some(row) = rows.settlements.get_mut(key) {
+        row.evidence = Some(proof.clone());
+    }
+    rows.leave(key);
+    let evidence = json!({
+        "transaction": proof.transaction, "log_index": proof.log_index,
+        "block": proof.block_number, "block_hash": proof.block_hash,
+        "gas_used": proof.gas_used,
+    });
+    rows.note(now, RECONCILER, key, (from.name(), to.name()), &evidence);
+    Ok(true)
+}
+
+fn undo(ledger: &MemoryLedger, lease: &Lease, key: &PaymentKey) -> Result<bool, LedgerError> {
+    let from = SettlementState::Mined;
+    let (mut rows, now) = leases::begin(ledger, lease)?;
+    let newest = rows.newest(key);
+    let to = if newest.is_some() { SettlementState::Broadcast } else { SettlementState::Reserved };
+    if !rows.step(now, key, from, to) {
+        return Ok(false);
+    }
+    if let Some(slot) = newest.and_then(|name| rows.slots.get_mut(&name)) {
+        slot.items.insert(*key, true);
+        slot.state = SlotState::Signed;
+    }
+    let mut log = None;
+    if let Some(row) = rows.settlements.get_mut(key) {
+        row.wanted_until_ms = stored(row.new.valid_before).saturating_mul(MS_PER_SECOND);
+        log = row.evidence.take().map(|e| (row.new.network.clone(), e.transaction, e.log_index));
+    }
+    if let Some(log) = log {
+        rows.logs.remove(&log);
+    }
+    let evidence = json!({ "reorganised": true });
+    rows.note(now, RECONCILER, key, (from.name(), to.name()), &evidence);
+    Ok(true)
+}
+
+fn list<K: Ord>(
+    rows: &Rows,
+    now: i64,
+    network: &str,
+    limit: u32,
+    wanted: impl Fn(&SettlementRow) -> bool,
+    order: impl Fn(&SettlementRow) -> K,
+) -> Vec<Settlement> {
+    let of_network = rows.settlements.values().filter(|row| row.new.network == network);
+    let mut found: Vec<_> = of_network.filter(|row| wanted(row)).collect();
+    // Stable: rows of one rank stay in the order of their keys.
+    found.sort_by_key(|row| order(row));
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    found.into_iter().take(limit).map(|row| read(rows, row, now)).collect()
+}
+
+fn read(rows: &Rows, row: &SettlementRow, now: i64) -> Settlement {
+    let key = &row.new.key;
+    Settlement {
+        new: row.new.clone(),
+        state: row.state,
+        version: row.version,
+        success_reported_to: row.success_reported_to,
+        tries: row.tries,
+        wanted: row.wanted_until_ms > now,
+        looks: row.looks,
+        in_open_slot: rows.home(key).is_some_and(|slot| slot.state != SlotState::Mined),
+        transactions: rows.transactions(key),
+        evidence: row.evidence.clone(),
+        reserved_unix_ms: row.created_at_ms,
+        updated_unix_ms: row.updated_at_ms,
+        read_unix_ms: now,
+    }
+}

@@ -1,0 +1,47 @@
+//! The stores under test, and how a suite is run on each of them.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use faregate_ledger::{ClaimStore, MemoryLedger, SettlementStore, SqliteLedger};
+use uuid::Uuid;
+
+/// What every test of a suite gets.
+pub(crate) trait Store:
+    ClaimStore + SettlementStore + Clone + std::fmt::Debug + 'static
+{
+}
+
+impl<T: ClaimStore + SettlementStore + Clone + std::fmt::Debug + 'static> Store for T {}
+
+pub(crate) async fn sqlite() -> SqliteLedger {
+    SqliteLedger::open_in_memory().await.unwrap()
+}
+
+pub(crate) async fn memory() -> MemoryLedger {
+    MemoryLedger::new(Arc::new(unix_ms), Uuid::from_u128(1))
+}
+
+fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    since.as_millis().try_into().unwrap()
+}
+
+/// Runs each named test of the module on a fresh store of every kind.
+macro_rules! on_every_store {
+    ($($test:ident,)+) => {
+        $crate::stores::on_every_store!(@in sqlite: $($test,)+);
+        $crate::stores::on_every_store!(@in memory: $($test,)+);
+    };
+    (@in $store:ident: $($test:ident,)+) => {
+        mod $store {
+            $(
+                #[tokio::test]
+                async fn $test() {
+                    super::$test($crate::stores::$store().await).await;
+                }
+            )+
+        }
+    };
+}
+pub(crate) use on_every_store;
