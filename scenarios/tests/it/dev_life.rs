@@ -14,12 +14,6 @@ const RESIDENT_KIB: u64 = 200 * 1024;
 /// Time in which allocators and pools come to rest.
 const IDLE: Duration = Duration::from_millis(500);
 
-fn resident_kib(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches("kB").trim().parse().unwrap()
-}
-
 #[test]
 fn the_dev_world_is_ready_soon_stays_small_and_ends_at_ctrl_c() {
     let mut world = DevWorld::start();
@@ -29,7 +23,7 @@ fn the_dev_world_is_ready_soon_stays_small_and_ends_at_ctrl_c() {
         http::get(&url);
     }
     std::thread::sleep(IDLE);
-    let resident = resident_kib(world.service.pid());
+    let resident = world.service.resident_kib();
     println!("idle: {} MiB resident", resident / 1024);
     assert!(resident < RESIDENT_KIB, "{resident} KiB");
 

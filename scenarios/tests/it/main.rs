@@ -5,21 +5,32 @@
 
 mod application;
 mod chain_reader;
+mod dev_chain;
 mod dev_world;
+mod draft;
 mod http;
 mod node_server;
 mod payment;
 mod ports;
 mod real_chain;
 mod roles;
+mod scripted_server;
 mod service;
 
 mod axum_seller;
+mod bad_payments;
 mod crash;
 mod dev_life;
+mod facilitator_faults;
+mod figures;
+mod hostile_tokens;
 mod official_client;
 mod pay_command;
 mod real_parts;
 mod replays;
+mod rpc_faults;
+mod slow_clients;
+mod smart_accounts;
 mod unpaid_requests;
+mod upstream_faults;
 mod version_1;

@@ -3,14 +3,20 @@
 
 use std::process::Command;
 
+use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::http::Answer;
 use crate::real_chain::{NETWORK, PAYEE, RealChain, SIGNER_KEY};
 use crate::service::{self, Service};
 use crate::{http, ports};
 
 /// Short, so that a claim whose holder was killed is free again soon.
 const LEASE_MS: u64 = 500;
+/// Variables with the keys of signers: two services that run at once take one each.
+const SIGNER: &str = "SIGNER_KEY";
+pub(crate) const OTHER_SIGNER: &str = "OTHER_SIGNER_KEY";
+const OTHER_SIGNER_KEY: &str = "0x7c852118294e51e653712a81e05800f419141751be58f605c371e15141b007a6";
 /// Path of the one priced route; it costs [`crate::real_chain::PRICE`].
 pub(crate) const PRICED_PATH: &str = "/report";
 
@@ -21,11 +27,19 @@ pub(crate) struct Role {
     ops: String,
     /// What it listens on.
     pub(crate) url: String,
+    /// Where its facilitator listens, for the roles that have one.
+    pub(crate) facilitator: String,
     pub(crate) service: Service,
 }
 
 impl Role {
     fn start(name: &'static str, port: u16, ops_port: u16, config: &str) -> Self {
+        let mut role = Self::begin(name, port, ops_port, config);
+        role.ready();
+        role
+    }
+
+    fn begin(name: &'static str, port: u16, ops_port: u16, config: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let ledger = folder.path().join("ledger.db");
         let text = format!(
@@ -37,21 +51,31 @@ impl Role {
         let service = Self::process(name, &folder);
         let ops = format!("http://127.0.0.1:{ops_port}");
         let url = format!("http://127.0.0.1:{port}");
-        let mut role = Self { name, folder, ops, url, service };
-        role.ready();
-        role
+        Self { name, folder, ops, url, facilitator: String::new(), service }
     }
 
     fn process(name: &str, folder: &TempDir) -> Service {
         let mut command: Command = service::faregate();
         command.args([name, "--config", "faregate.toml"]).current_dir(folder.path());
-        Service::start(&format!("faregate {name}"), command.env("SIGNER_KEY", SIGNER_KEY))
+        command.env(SIGNER, SIGNER_KEY).env(OTHER_SIGNER, OTHER_SIGNER_KEY);
+        Service::start(&format!("faregate {name}"), &mut command)
     }
 
-    fn ready(&mut self) {
-        let url = format!("{}/readyz", self.ops);
+    /// Waits until it says that it is ready.
+    pub(crate) fn ready(&mut self) {
+        let url = self.readiness_url();
         let is_ready = || http::try_request("GET", &url, &[], b"").is_ok_and(|a| a.status == 200);
         self.service.until("readiness", is_ready);
+    }
+
+    /// Where it says whether it is ready.
+    pub(crate) fn readiness_url(&self) -> String {
+        format!("{}/readyz", self.ops)
+    }
+
+    /// Asks its facilitator for a verdict or a settlement.
+    pub(crate) fn ask(&self, operation: &str, body: &Value) -> Answer {
+        http::post_json(&format!("{}/{operation}", self.facilitator), body)
     }
 
     /// Starts it again, over what the killed process left.
@@ -67,14 +91,37 @@ impl Role {
     }
 }
 
-fn chain_section(chain: &RealChain) -> String {
+/// Lines for the sections of a configuration, beyond what every role here has.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Extra {
+    /// The variable that holds the signer's key; [`SIGNER`] if empty.
+    pub(crate) signer: &'static str,
+    /// Keys of `[[chain]]`.
+    pub(crate) chain: String,
+    /// Keys of `[facilitator]`.
+    pub(crate) facilitator: String,
+    /// Keys of `[gate]`.
+    pub(crate) gate: String,
+    /// Keys of the one priced route.
+    pub(crate) route: String,
+    /// Whole sections, further routes among them.
+    pub(crate) sections: String,
+}
+
+fn chain_section(rpc: &str, extra: &Extra) -> String {
+    let more = &extra.chain;
+    let signer = if extra.signer.is_empty() { SIGNER } else { extra.signer };
     format!(
-        "[[chain]]\nnetwork = \"{NETWORK}\"\nrpc = [\"{}\"]\nsigners = [\"env:SIGNER_KEY\"]\n",
-        chain.rpc()
+        "[[chain]]\nnetwork = \"{NETWORK}\"\nrpc = [\"{rpc}\"]\nsigners = [\"env:{signer}\"]\n{more}\n"
     )
 }
 
-fn gate_section(port: u16, upstream: &str, facilitator: &str) -> String {
+fn facilitator_section(port: u16, extra: &Extra) -> String {
+    format!("[facilitator]\nlisten = \"127.0.0.1:{port}\"\n{}\n", extra.facilitator)
+}
+
+fn gate_section(port: u16, upstream: &str, facilitator: &str, extra: &Extra) -> String {
+    let (gate, route) = (&extra.gate, &extra.route);
     format!(
         r#"[gate]
 listen = "127.0.0.1:{port}"
@@ -82,37 +129,71 @@ origin = "http://127.0.0.1:{port}"
 upstream = "{upstream}"
 unmatched = "deny"
 facilitator = "{facilitator}"
+{gate}
 [[gate.route]]
 name = "report"
 match = "GET {PRICED_PATH}"
 price = "$0.01"
 network = "{NETWORK}"
 pay_to = "{PAYEE}"
+{route}
 "#
     )
 }
 
 /// Gate and facilitator in one process.
 pub(crate) fn serve(chain: &RealChain, upstream: &str) -> Role {
+    serve_at(chain.rpc(), upstream, &Extra::default())
+}
+
+/// The same on any chain.
+pub(crate) fn serve_at(rpc: &str, upstream: &str, extra: &Extra) -> Role {
     let port = ports::row(3);
     let config = format!(
-        "[facilitator]\nlisten = \"127.0.0.1:{}\"\n{}{}",
-        port + 1,
-        chain_section(chain),
-        gate_section(port, upstream, "local")
+        "{}{}{}{}",
+        facilitator_section(port + 1, extra),
+        chain_section(rpc, extra),
+        gate_section(port, upstream, "local", extra),
+        extra.sections,
     );
-    Role::start("serve", port, port + 2, &config)
+    let role = Role::start("serve", port, port + 2, &config);
+    Role { facilitator: format!("http://127.0.0.1:{}", port + 1), ..role }
 }
 
 /// The facilitator alone.
 pub(crate) fn facilitator(chain: &RealChain) -> Role {
+    facilitator_at(chain.rpc(), &Extra::default())
+}
+
+/// The same on any chain.
+pub(crate) fn facilitator_at(rpc: &str, extra: &Extra) -> Role {
     let port = ports::row(2);
-    let config = format!("[facilitator]\nlisten = \"127.0.0.1:{port}\"\n{}", chain_section(chain));
-    Role::start("facilitator", port, port + 1, &config)
+    let config = facilitator_config(port, rpc, extra);
+    let role = Role::start("facilitator", port, port + 1, &config);
+    Role { facilitator: role.url.clone(), ..role }
+}
+
+fn facilitator_config(port: u16, rpc: &str, extra: &Extra) -> String {
+    let (facilitator, chain) = (facilitator_section(port, extra), chain_section(rpc, extra));
+    format!("{facilitator}{chain}{}", extra.sections)
+}
+
+/// A facilitator that is not waited for: it may never become ready, or end at once.
+pub(crate) fn facilitator_unready(rpc: &str, extra: &Extra) -> Role {
+    let port = ports::row(2);
+    let config = facilitator_config(port, rpc, extra);
+    let role = Role::begin("facilitator", port, port + 1, &config);
+    Role { facilitator: role.url.clone(), ..role }
 }
 
 /// The gate alone, before a facilitator that somebody else runs.
 pub(crate) fn gate(upstream: &str, facilitator: &str) -> Role {
+    gate_at(upstream, facilitator, &Extra::default())
+}
+
+/// The same with more to say.
+pub(crate) fn gate_at(upstream: &str, facilitator: &str, extra: &Extra) -> Role {
     let port = ports::row(2);
-    Role::start("gate", port, port + 1, &gate_section(port, upstream, facilitator))
+    let config = gate_section(port, upstream, facilitator, extra);
+    Role::start("gate", port, port + 1, &format!("{config}{}", extra.sections))
 }
