@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use faregate_protocol::{Reason, SettleResponse};
+use faregate_telemetry::crash_point;
 use futures::future::BoxFuture;
 use http::{Request, Response, header};
 use tokio::sync::oneshot;
@@ -92,6 +93,7 @@ async fn attempt(
     }
     let working = gate.working().ok_or_else(|| Refusal::of(Reason::QueueFull))?;
     let presented = present::read(gate, route, request).await?;
+    crash_point!("G1");
     pursue_detached(gate, presented, run, working).await
 }
 
@@ -169,11 +171,13 @@ async fn fresh(gate: &Arc<Gate>, presented: Presented, run: Run) -> Result<End, 
     }
     verify::verify(gate, &presented).await?;
     let mut lease = claim::claim(gate, &presented).await?;
+    crash_point!("G3");
     let (asked, key) = (presented.asked.clone(), presented.key);
     let (payer, version) = (presented.payer.clone(), presented.version);
     let ran = run::run(gate, presented, run, &lease).await.map_err(nothing_sent)?;
     match ran {
         Ran::Good(answer) => {
+            crash_point!("G6");
             let receipt = settle::first(gate, &mut lease, key, asked, payer).await?;
             Ok(End::Ready(Box::new(Ready { lease, answer, receipt, version })))
         }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use faregate_ledger::{Claim, ClaimMove, ClaimState, ClaimStore, Hold, LedgerError};
+use faregate_telemetry::crash_point;
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -89,6 +90,7 @@ impl Lease {
     /// A ledger that fails here may have stored the grant all the same. An answer that is not sent
     /// would then be lost for good, so the claim is looked at before that is accepted.
     pub(crate) async fn grant(mut self) -> Result<(), Stop> {
+        crash_point!("G10");
         let grant_id = Uuid::new_v4();
         let mut granted = self.ask_for_grant(grant_id).await;
         for _ in 1..limits::GRANT_TRIES {
@@ -96,6 +98,7 @@ impl Lease {
             tokio::time::sleep(limits::GRANT_PAUSE).await;
             granted = self.look_for_grant(grant_id).await;
         }
+        crash_point!("G11");
         self.ended = granted.is_ok();
         granted
     }

@@ -2,6 +2,7 @@
 
 use faregate_ledger::{ClaimState, NewClaim};
 use faregate_protocol::Reason;
+use faregate_telemetry::crash_point;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -13,7 +14,9 @@ use crate::lease::{Lease, Stop};
 
 /// Inserts the payment key. One of any number of requests wins.
 pub(super) async fn claim(gate: &Gate, presented: &Presented) -> Result<Lease, Refusal> {
-    match gate.claim(&new_claim(gate, presented)).await {
+    let claimed = gate.claim(&new_claim(gate, presented)).await;
+    crash_point!("G2");
+    match claimed {
         Ok(Won::Yes(lease)) => Ok(lease),
         Ok(Won::No(claim)) => {
             known::judge(presented, &claim)?;

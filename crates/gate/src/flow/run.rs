@@ -4,7 +4,7 @@ use std::panic::AssertUnwindSafe;
 
 use bytes::Bytes;
 use faregate_protocol::Reason;
-use faregate_telemetry::RequestId;
+use faregate_telemetry::{RequestId, crash_point};
 use futures::FutureExt;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 
@@ -37,7 +37,10 @@ pub(super) async fn run(
     let method = presented.parts.method.clone();
     let request = request(presented);
     let work = async {
-        match run(request).await {
+        crash_point!("G4");
+        let answered = run(request).await;
+        crash_point!("G5");
+        match answered {
             Ok(response) => hold_back(gate, &method, response).await,
             Err(_) => Ran::Broken(Reason::UpstreamUnavailable),
         }

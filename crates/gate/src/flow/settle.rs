@@ -9,6 +9,7 @@ use faregate_protocol::receipt::SettleMeaning;
 use faregate_protocol::{
     FacilitatorError, Network, PaymentKey, PaymentRequest, Reason, SettleResponse, SettleTerms,
 };
+use faregate_telemetry::crash_point;
 use futures::FutureExt;
 use http::StatusCode;
 use serde_json::json;
@@ -53,7 +54,9 @@ pub(super) async fn first(
 ) -> Result<SettleResponse, Refusal> {
     use ClaimState::{Executed, Settling, Verified};
     lease.step(Verified, Executed, None, json!({})).await.map_err(super::nothing_sent)?;
+    crash_point!("G7");
     lease.step(Executed, Settling, None, json!({})).await.map_err(super::nothing_sent)?;
+    crash_point!("G8");
     gate.remembered.insert(key, request.clone());
     let question =
         Question { gate, request: &request, settle_id: lease.settle_id(), payer: &payer };
@@ -192,6 +195,7 @@ async fn record(
     use ClaimState::{NotCharged, Released, Settled, Unresolved};
     match reply {
         Reply::Paid(receipt) => {
+            crash_point!("G9");
             let transaction = Some(receipt.transaction.clone());
             let stored = lease.step(from, Settled, transaction, json!({ "paid": true })).await;
             stored.map_err(|stop| unrecorded(question, &receipt.transaction, &stop))?;
