@@ -50,6 +50,7 @@ async fn main() -> anyhow::Result<()> {
         facilitator: Arc::new(engine),
         metrics,
         readiness: Arc::new(readiness),
+        callers: faregate_facilitator::Callers::default(),
         limits: faregate_facilitator::Limits::default(),
     });
     // Callers are not authenticated by the API: a layer here is the place to do it.

@@ -4,7 +4,7 @@
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use faregate_protocol::{FacilitatorError, Reason};
-use http::header::{CACHE_CONTROL, RETRY_AFTER};
+use http::header::{CACHE_CONTROL, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 use serde_json::json;
@@ -26,6 +26,9 @@ pub enum Refusal {
         /// The limit, in bytes.
         limit: usize,
     },
+    /// 401: no token, or one that is nobody's.
+    #[error("this call needs a bearer token of a known caller")]
+    Unauthorized,
     /// 404.
     #[error("there is nothing here")]
     NotFound,
@@ -65,6 +68,7 @@ impl Refusal {
             Self::Malformed(_) => StatusCode::BAD_REQUEST,
             Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -78,6 +82,7 @@ impl Refusal {
     pub const fn metric(&self) -> &'static str {
         match self {
             Self::Malformed(_) | Self::BodyTooSlow | Self::BodyTooLarge { .. } => "malformed",
+            Self::Unauthorized => "unauthorized",
             Self::NotFound | Self::MethodNotAllowed => "not_found",
             Self::Internal => "internal_error",
             Self::Busy(Reason::QueueFull) => "queue_full",
@@ -97,6 +102,9 @@ impl IntoResponse for Refusal {
             _ => json!({"error": error}),
         };
         let mut response = json_answer(self.status(), &body);
+        if self == Self::Unauthorized {
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         if matches!(self, Self::Busy(_)) {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECS));
         }

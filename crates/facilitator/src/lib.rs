@@ -18,6 +18,7 @@
 
 pub mod answer;
 pub mod body;
+pub mod callers;
 pub mod limits;
 pub mod message;
 pub mod openapi;
@@ -31,6 +32,7 @@ pub mod version;
 
 mod measure;
 
+pub use callers::{Caller, Callers};
 pub use limits::Limits;
 pub use router::{FacilitatorState, router};
 pub use serve::{ServeLimits, serve};

@@ -8,9 +8,9 @@ use std::task::Poll;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use faregate_protocol::Facilitator;
 use faregate_telemetry::{Metrics, Readiness, ops, readiness, request_id};
 use http::StatusCode;
@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use crate::answer::{Refusal, json_answer};
+use crate::callers::{self, Callers};
 use crate::limits::Limits;
 use crate::{openapi, settle, supported, verify};
 
@@ -32,6 +33,8 @@ pub struct FacilitatorState {
     pub readiness: Arc<dyn Readiness>,
     /// Limits.
     pub limits: Limits,
+    /// Who may verify and settle; nobody named: everybody.
+    pub callers: Callers,
 }
 
 #[derive(Clone)]
@@ -40,6 +43,7 @@ pub(crate) struct Api {
     pub(crate) metrics: Metrics,
     pub(crate) readiness: Arc<dyn Readiness>,
     pub(crate) limits: Arc<Limits>,
+    pub(crate) callers: Arc<Callers>,
     pub(crate) verifying: Arc<Semaphore>,
     pub(crate) settling: Arc<Semaphore>,
 }
@@ -54,10 +58,18 @@ pub fn router(state: FacilitatorState) -> Router {
         metrics: state.metrics,
         readiness: state.readiness,
         limits: Arc::new(state.limits),
+        callers: Arc::new(state.callers),
     };
+    // Before the body is read, let alone a signature looked at.
+    let admitted = from_fn_with_state(api.clone(), callers::admit);
+    let payments = Router::new()
+        .route("/verify", post(verify::post))
+        .route("/settle", post(settle::post))
+        .route_layer(admitted);
     Router::new()
-        .route("/verify", get(|| async { usage("/verify") }).post(verify::post))
-        .route("/settle", get(|| async { usage("/settle") }).post(settle::post))
+        .route("/verify", get(|| async { usage("/verify") }))
+        .route("/settle", get(|| async { usage("/settle") }))
+        .merge(payments)
         .route("/supported", get(supported::get))
         .route("/openapi.json", get(openapi::get))
         .route("/health", get(health))

@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use faregate_telemetry::{LogConfig, LogFormat, logs};
 
 use crate::roles::Roles;
-use crate::{config, dev, init, pay, roles, server};
+use crate::{config, dev, init, pay, roles, server, token};
 
 /// Charge for HTTP requests with signed stablecoin payments (x402).
 #[derive(Parser)]
@@ -43,6 +43,8 @@ enum Command {
     Pay(pay::PayArgs),
     /// Write a small configuration that works.
     Init(init::InitArgs),
+    /// Make a bearer token for a caller of the facilitator.
+    Token,
     /// Look at a configuration.
     Config {
         #[command(subcommand)]
@@ -87,6 +89,7 @@ impl Cli {
                 server::block_on(pay::run(args))
             }
             Command::Init(args) => init::run(&args),
+            Command::Token => token::run(),
             Command::Config { command: ConfigCommand::Keys } => {
                 print!("{}", config::reference());
                 Ok(ExitCode::SUCCESS)

@@ -15,7 +15,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use faregate_protocol::Network;
+use faregate_facilitator::{Caller, Callers};
+use faregate_protocol::{Network, PaymentKey};
 use faregate_telemetry::{LogConfig, LogFormat};
 
 pub(crate) use self::assets::Asset;
@@ -53,9 +54,11 @@ pub(crate) enum Profile {
 }
 
 /// The facilitator's door.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct FacilitatorSettings {
     pub(crate) listen: SocketAddr,
+    /// Who may verify and settle; nobody named: everybody on this machine.
+    pub(crate) callers: Callers,
     pub(crate) settle_wait: Duration,
 }
 
@@ -156,21 +159,7 @@ fn settings(root: &entry::Entry, problems: &mut Vec<Problem>) -> Option<Settings
     let ledger = ledger_settings(ledger, profile, problems);
     let assets = assets::Assets::read(assets, problems);
     let chains = chains::read(chains, &assets, &mainnets, problems);
-    let facilitator = {
-        let path = "facilitator".to_owned();
-        let mut section = Section::open(facilitator, path, "[facilitator]", problems);
-        let listen = section.address("listen", loopback(FACILITATOR_PORT));
-        if !listen.ip().is_loopback() {
-            let reason = "callers are not authenticated in this version";
-            section.problem(
-                "listen",
-                reason,
-                "listen on 127.0.0.1 and put your own door before it",
-            );
-        }
-        let wait = section.number("settle_wait_ms", SETTLE_WAIT_MS, SETTLE_WAIT_BOUNDS);
-        FacilitatorSettings { listen, settle_wait: Duration::from_millis(wait) }
-    };
+    let facilitator = facilitator_settings(facilitator, problems);
     let networks: Vec<Network> = chains.iter().map(|chain| chain.network.clone()).collect();
     let context = gate::Context { assets: &assets, chains: &networks, mainnets: &mainnets };
     let gate = gate.map(|entry| gate::read(entry, &context, loopback(GATE_PORT), problems));
@@ -186,6 +175,46 @@ fn settings(root: &entry::Entry, problems: &mut Vec<Problem>) -> Option<Settings
         None => None,
     };
     Some(Settings { log, ledger: ledger?, chains, facilitator, gate, ops, lease_ms })
+}
+
+fn facilitator_settings(
+    entry: Option<&entry::Entry>,
+    problems: &mut Vec<Problem>,
+) -> FacilitatorSettings {
+    let mut section = Section::open(entry, "facilitator".to_owned(), "[facilitator]", problems);
+    let listen =
+        section.address("listen", SocketAddr::from((Ipv4Addr::LOCALHOST, FACILITATOR_PORT)));
+    let wait = section.number("settle_wait_ms", SETTLE_WAIT_MS, SETTLE_WAIT_BOUNDS);
+    let entries = section.tables("caller");
+    if !listen.ip().is_loopback() && entries.is_empty() {
+        let reason = "others than this machine can reach it, and no caller is named";
+        let fix = "add a [[facilitator.caller]] section; faregate token makes one";
+        section.problem("listen", reason, fix);
+    }
+    let mut callers = Vec::new();
+    for (index, entry) in entries.into_iter().enumerate() {
+        let path = format!("facilitator.caller[{index}]");
+        let mut below = section.below(entry, path, "[[facilitator.caller]]");
+        let name = below.required_text("name");
+        let hash = below.required_text("token_sha256").and_then(|text| {
+            let hash = sha256_hex(&text);
+            if hash.is_none() {
+                below.problem("token_sha256", "expected 64 hex digits", "faregate token makes one");
+            }
+            hash
+        });
+        if let (Some(name), Some(token_sha256)) = (name, hash) {
+            callers.push(Caller { name, token_sha256 });
+        }
+    }
+    let settle_wait = Duration::from_millis(wait);
+    FacilitatorSettings { listen, callers: Callers(callers), settle_wait }
+}
+
+fn sha256_hex(text: &str) -> Option<[u8; 32]> {
+    // The same 64 digits as a payment key.
+    let plain = !text.starts_with("0x");
+    text.parse::<PaymentKey>().ok().filter(|_| plain).map(|hash| hash.0)
 }
 
 fn main_nets(top: &mut Section<'_, '_>) -> Vec<Network> {

@@ -153,6 +153,7 @@ pub(crate) async fn start_on(
             metrics: metrics.clone(),
             readiness: checks.clone(),
             limits: faregate_facilitator::Limits::default(),
+            callers: settings.facilitator.callers.clone(),
         });
         running.serve_router("facilitator", listener, router, drain, stopped.clone())?;
     }

@@ -15,7 +15,7 @@ pub(super) fn paths() -> Value {
                 "verify",
                 "Would this payment settle now? Moves nothing.",
                 &["RequestId"],
-                answers("VerifyResponse", &["400", "408", "413", "431", "500", "502", "503"]),
+                answers("VerifyResponse", &["400", "401", "408", "413", "431", "500", "502", "503"]),
             ),
         },
         "/settle": {
@@ -25,7 +25,7 @@ pub(super) fn paths() -> Value {
                 "Moves the money, once, however often it is asked. Runs to its end even when the \
                  caller goes away.",
                 &["RequestId", "IdempotencyKey", "Deadline", "Deployment"],
-                answers("SettleResponse", &["400", "408", "413", "431", "500", "503"]),
+                answers("SettleResponse", &["400", "401", "408", "413", "431", "500", "503"]),
             ),
         },
         "/supported": {
@@ -109,8 +109,12 @@ pub(super) fn responses() -> Value {
         "CodedError",
     );
     unavailable["headers"]["retry-after"] = json!({"$ref": "#/components/headers/RetryAfter"});
+    let mut unauthorized = refused("Callers have tokens here, and this is nobody's.");
+    unauthorized["headers"]["www-authenticate"] =
+        json!({"description": "Bearer.", "schema": {"type": "string"}});
     json!({
         "400": refused("Not JSON, a key twice, a member missing or malformed, versions mixed."),
+        "401": unauthorized,
         "404": refused("There is nothing here."),
         "405": refused("This path does not answer that method; Allow lists those it does."),
         "408": refused("The body did not arrive in time."),

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use faregate_facilitator::{FacilitatorState, Limits, ServeLimits, router, serve};
+use faregate_facilitator::{Callers, FacilitatorState, Limits, ServeLimits, router, serve};
 use faregate_protocol::facilitator::BoxFuture;
 use faregate_protocol::{
     Facilitator, FacilitatorError, PaymentRequest, Reason, SettleResponse, SettleTerms,
@@ -119,6 +119,14 @@ pub(crate) async fn door(act: Act) -> Door {
     door_with(act, Limits::default(), ServeLimits::default()).await
 }
 
+/// A scripted facilitator behind a door that admits these callers.
+pub(crate) async fn door_to(act: Act, callers: Callers) -> Door {
+    let seen = Arc::new(Seen::default());
+    let facilitator = Arc::new(Scripted { act, seen: seen.clone() });
+    let (limits, serve_limits) = (Limits::default(), ServeLimits::default());
+    Door { seen, ..open_to(facilitator, limits, serve_limits, callers).await }
+}
+
 pub(crate) async fn door_with(act: Act, limits: Limits, serve_limits: ServeLimits) -> Door {
     let seen = Arc::new(Seen::default());
     let facilitator = Arc::new(Scripted { act, seen: seen.clone() });
@@ -130,6 +138,16 @@ pub(crate) async fn open(
     facilitator: Arc<dyn Facilitator>,
     limits: Limits,
     serve_limits: ServeLimits,
+) -> Door {
+    open_to(facilitator, limits, serve_limits, Callers::default()).await
+}
+
+/// A door that admits these callers.
+pub(crate) async fn open_to(
+    facilitator: Arc<dyn Facilitator>,
+    limits: Limits,
+    serve_limits: ServeLimits,
+    callers: Callers,
 ) -> Door {
     let ready = Arc::new(AtomicBool::new(true));
     let metrics = Metrics::new(["eip155:84532".to_owned()]);
@@ -143,6 +161,7 @@ pub(crate) async fn open(
         metrics: metrics.clone(),
         readiness: Arc::new(checks),
         limits,
+        callers,
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());

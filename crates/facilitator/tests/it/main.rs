@@ -3,13 +3,13 @@
 #![allow(clippy::unwrap_used)] // all of this binary is tests
 
 mod bad_input;
+mod callers;
 mod description;
 mod harness;
 mod limits;
 mod mutation;
 mod outcomes;
 mod schema;
-mod secrets;
 mod settled_once;
 mod terms;
 mod version_1;

@@ -88,6 +88,13 @@ pub(crate) const KEYS: &[Key] = &[
         "30000",
         "How long a settle call waits for proof, in milliseconds",
     ),
+    key("[[facilitator.caller]]", "name", "required", "Name of a caller, for logs"),
+    key(
+        "[[facilitator.caller]]",
+        "token_sha256",
+        "required",
+        "sha256 of its bearer token, hex; `faregate token` makes both",
+    ),
     key("[gate]", "listen", "127.0.0.1:4020", "Address of the gate"),
     key(
         "[gate]",

@@ -138,6 +138,20 @@ fn tokens_can_be_added() {
 }
 
 #[test]
+fn a_facilitator_that_others_can_reach_names_its_callers() {
+    let open = format!("{GOOD}[facilitator]\nlisten = '0.0.0.0:4021'\n");
+    assert_eq!(keys_of(&problems(&open)), ["facilitator.listen"]);
+    let caller = |hash: &str| {
+        format!("{open}[[facilitator.caller]]\nname = 'shop'\ntoken_sha256 = '{hash}'\n")
+    };
+    let settings = read(&caller(&"ab".repeat(32)), []).unwrap();
+    assert_eq!(settings.facilitator.callers.0[0].token_sha256, [0xab; 32]);
+    for bad in ["", "ab", &"zz".repeat(32), &format!("0x{}", "ab".repeat(32))] {
+        assert_eq!(keys_of(&problems(&caller(bad))), ["facilitator.caller[0].token_sha256"]);
+    }
+}
+
+#[test]
 fn what_a_gate_would_refuse_is_said_by_the_check() {
     for (bad, key) in [
         (GOOD.replace("GET /weather", "GET /a/*/b"), "gate.route[0].match"),

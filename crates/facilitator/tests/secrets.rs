@@ -1,4 +1,15 @@
 //! A payload is a bearer instrument: nothing of it is logged, at any level.
+//! A process of its own: what other tests log, or do not, decides what tracing remembers of each
+//! place that logs.
+
+#![allow(clippy::unwrap_used, dead_code)] // a panic is how a test fails; the harness is shared
+
+#[path = "it/description.rs"]
+mod description;
+#[path = "it/harness.rs"]
+mod harness;
+#[path = "it/schema.rs"]
+mod schema;
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
@@ -20,8 +31,7 @@ impl Write for Captured {
     }
 }
 
-// One thread, so that the subscriber of the thread sees the server's tasks too.
-#[tokio::test(flavor = "current_thread")]
+#[tokio::test]
 async fn nothing_of_a_payload_is_logged_even_at_trace() {
     let captured = Captured::default();
     let writer = captured.clone();
@@ -29,7 +39,7 @@ async fn nothing_of_a_payload_is_logged_even_at_trace() {
         .with_max_level(tracing::Level::TRACE)
         .with_writer(move || writer.clone())
         .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    tracing::subscriber::set_global_default(subscriber).unwrap();
     for act in [
         Act::Accept,
         Act::Refuse(Reason::EvmSignature),
