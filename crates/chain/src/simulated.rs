@@ -60,6 +60,8 @@ struct State {
     sent: Vec<String>,
     distinct: HashSet<String>,
     blocks_made: u64,
+    /// Transactions that were not made by an engine; no two have one hash.
+    outside: u64,
     broadcasts: u64,
 }
 
@@ -75,6 +77,7 @@ struct Block {
 struct Mined {
     transaction: Transaction,
     moved: Option<Moved>,
+    cancelled: Option<(Address, B256)>,
 }
 
 #[derive(Clone, Debug)]
@@ -96,7 +99,11 @@ struct Transaction {
     hash: String,
     signer: String,
     nonce: u64,
+    /// Only a higher tip replaces it in the pool.
+    tip_wei: u128,
     request: Option<PaymentRequest>,
+    /// Payer and nonce of an authorization that its payer cancels.
+    cancels: Option<(Address, B256)>,
 }
 
 impl SimulatedChain {
@@ -141,6 +148,39 @@ impl SimulatedChain {
         self.lock().now += seconds;
     }
 
+    /// The chain's clock follows another one, in unix seconds; it never goes back.
+    pub fn set_time(&self, now_unix: u64) {
+        let mut state = self.lock();
+        state.now = state.now.max(now_unix);
+    }
+
+    /// Number of the newest block.
+    #[must_use]
+    pub fn head(&self) -> u64 {
+        self.lock().head()
+    }
+
+    /// Number of the newest final block.
+    #[must_use]
+    pub fn finalized(&self) -> u64 {
+        self.lock().finalized()
+    }
+
+    /// The block in which this authorization moved money, in the chain as it is now.
+    #[must_use]
+    pub fn moved_in(&self, from: Address, nonce: B256) -> Option<u64> {
+        match self.lock().authorizations.get(&(from, nonce)) {
+            Some(Use::Moved { block, .. }) => Some(*block),
+            Some(Use::Cancelled { .. }) | None => None,
+        }
+    }
+
+    /// Number of mined transactions of a signer, whatever faults are set.
+    #[must_use]
+    pub fn mined_nonce(&self, signer: &str) -> u64 {
+        self.lock().mined_nonces.get(signer).copied().unwrap_or_default()
+    }
+
     /// Mines a block of everything in the pool whose turn it is.
     pub fn mine(&self) {
         self.lock().mine(self.chain_id);
@@ -159,31 +199,25 @@ impl SimulatedChain {
     /// Somebody else settles this very payment, in a block of its own.
     pub fn front_run(&self, request: &PaymentRequest) {
         let mut state = self.lock();
-        let nonce = state.mined_nonces.get("stranger").copied().unwrap_or_default();
-        let transaction = Transaction {
-            hash: format!("0xstranger{nonce}"),
-            signer: "stranger".to_owned(),
-            nonce,
-            request: Some(request.clone()),
-        };
-        state.pool.insert(("stranger".to_owned(), nonce), transaction);
+        let nonce = state.free_nonce("stranger");
+        state.from_outside("stranger", nonce, Some(request.clone()), None);
         state.mine(self.chain_id);
     }
 
-    /// The operator uses the key `signer` by hand: a nonce is gone without our bytes.
+    /// The operator uses the key `signer` by hand: its next nonce goes to another transaction, in
+    /// a block of its own.
     pub fn use_nonce(&self, signer: &str) {
         let mut state = self.lock();
-        let nonce = state.mined_nonces.entry(signer.to_owned()).or_default();
-        let used = *nonce;
-        *nonce += 1;
-        state.pool.remove(&(signer.to_owned(), used));
+        let nonce = state.mined_nonces.get(signer).copied().unwrap_or_default();
+        state.from_outside(signer, nonce, None, None);
+        state.mine(self.chain_id);
     }
 
-    /// The payer cancels an authorization, in a block of its own.
+    /// The payer cancels an authorization, in a block of its own; too late if it was used.
     pub fn cancel(&self, from: Address, nonce: B256) {
         let mut state = self.lock();
-        let block = state.blocks.len() as u64;
-        state.authorizations.insert((from, nonce), Use::Cancelled { block });
+        let place = state.free_nonce("payer");
+        state.from_outside("payer", place, None, Some((from, nonce)));
         state.mine(self.chain_id);
     }
 

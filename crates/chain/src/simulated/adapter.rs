@@ -111,7 +111,9 @@ impl Chain for SimulatedChain {
             hash: hash.clone(),
             signer: slot.signer.clone(),
             nonce: slot.nonce,
+            tip_wei,
             request,
+            cancels: None,
         };
         let raw = serde_json::to_vec(&transaction)
             .map_err(|_| ChainError::Unsupported { detail: "not JSON" })?;
@@ -146,7 +148,11 @@ impl Chain for SimulatedChain {
             return Broadcast::NonceTooLow;
         }
         let place = (transaction.signer.clone(), transaction.nonce);
-        let known = state.pool.get(&place).is_some_and(|there| there.hash == transaction.hash);
+        let there = state.pool.get(&place);
+        let known = there.is_some_and(|there| there.hash == transaction.hash);
+        if !known && there.is_some_and(|there| there.tip_wei >= transaction.tip_wei) {
+            return Broadcast::Underpriced;
+        }
         state.pool.insert(place, transaction);
         if self.automine {
             state.mine(self.chain_id);
@@ -176,10 +182,14 @@ impl Chain for SimulatedChain {
         let outcome = match state.authorizations.get(&(from, nonce)) {
             Some(Use::Moved { to, block }) => {
                 let ours = to.to_checksum(None).eq_ignore_ascii_case(&requirements.pay_to);
-                match (ours && *block > watch.head_at_claim, *block <= state.finalized()) {
-                    (true, _) => state.evidence(from, nonce).map_or_else(unknown, Outcome::Paid),
-                    (false, true) if !ours => dead(DeathCause::Superseded, state.finalized()),
-                    (false, _) => unknown(),
+                let proof = state.evidence(from, nonce).filter(|proof| {
+                    // A reorganisation may put our own into a block below the claim's head.
+                    *block > watch.head_at_claim || watch.transactions.contains(&proof.transaction)
+                });
+                match (ours, *block <= state.finalized()) {
+                    (true, _) => proof.map_or_else(unknown, Outcome::Paid),
+                    (false, true) => dead(DeathCause::Superseded, state.finalized()),
+                    (false, false) => unknown(),
                 }
             }
             Some(Use::Cancelled { block }) if *block <= state.finalized() => {

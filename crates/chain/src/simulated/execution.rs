@@ -1,7 +1,7 @@
 //! How the simulated chain executes transactions, builds blocks and takes them back.
 
-use alloy_primitives::U256;
-use faregate_protocol::PaymentKey;
+use alloy_primitives::{Address, B256, U256};
+use faregate_protocol::{PaymentKey, PaymentRequest};
 
 use super::{Block, FINALITY_DEPTH, Mined, Moved, State, Transaction, Use};
 
@@ -25,20 +25,54 @@ impl State {
         while let Some(transaction) = self.next_in_turn() {
             *self.mined_nonces.entry(transaction.signer.clone()).or_default() += 1;
             let moved = self.execute(&transaction, chain_id, number);
-            block.transactions.push(Mined { transaction, moved });
+            let cancelled = self.cancel(&transaction, number);
+            block.transactions.push(Mined { transaction, moved, cancelled });
         }
         self.blocks.push(block);
     }
 
+    /// Of those whose turn it is, the one with the highest tip.
     fn next_in_turn(&mut self) -> Option<Transaction> {
-        let turn = self
-            .pool
-            .keys()
-            .find(|(signer, nonce)| {
-                self.mined_nonces.get(signer).copied().unwrap_or_default() == *nonce
-            })
-            .cloned()?;
+        let in_turn = self.pool.iter().filter(|((signer, nonce), _)| {
+            self.mined_nonces.get(signer).copied().unwrap_or_default() == *nonce
+        });
+        let turn = in_turn.max_by_key(|(_, transaction)| transaction.tip_wei)?.0.clone();
         self.pool.remove(&turn)
+    }
+
+    /// The first nonce of `signer` that is neither mined nor taken in the pool.
+    pub(super) fn free_nonce(&self, signer: &str) -> u64 {
+        let mut nonce = self.mined_nonces.get(signer).copied().unwrap_or_default();
+        while self.pool.contains_key(&(signer.to_owned(), nonce)) {
+            nonce += 1;
+        }
+        nonce
+    }
+
+    /// Puts a transaction that no engine made into the pool; nothing replaces it there.
+    pub(super) fn from_outside(
+        &mut self,
+        signer: &str,
+        nonce: u64,
+        request: Option<PaymentRequest>,
+        cancels: Option<(Address, B256)>,
+    ) {
+        self.outside += 1;
+        let hash = format!("0x{signer}-by-hand-{}", self.outside);
+        let signer = signer.to_owned();
+        let place = (signer.clone(), nonce);
+        let transaction = Transaction { hash, signer, nonce, tip_wei: u128::MAX, request, cancels };
+        self.pool.insert(place, transaction);
+    }
+
+    /// `None`: it cancels nothing, or too late.
+    fn cancel(&mut self, transaction: &Transaction, block: u64) -> Option<(Address, B256)> {
+        let cancelled = transaction.cancels?;
+        if self.authorizations.contains_key(&cancelled) {
+            return None;
+        }
+        self.authorizations.insert(cancelled, Use::Cancelled { block });
+        Some(cancelled)
     }
 
     /// `None`: it did nothing or reverted.
@@ -70,7 +104,7 @@ impl State {
     }
 
     fn undo(&mut self, mined: Mined, keep: bool) {
-        let Mined { transaction, moved } = mined;
+        let Mined { transaction, moved, cancelled } = mined;
         if let Some(nonce) = self.mined_nonces.get_mut(&transaction.signer) {
             *nonce = nonce.saturating_sub(1);
         }
@@ -80,6 +114,9 @@ impl State {
             self.balances.insert(to, theirs.checked_sub(amount).unwrap_or_default());
             let back = self.balances.get(&from).copied().unwrap_or_default();
             self.balances.insert(from, back.checked_add(amount).unwrap_or(back));
+        }
+        if let Some(cancelled) = cancelled {
+            self.authorizations.remove(&cancelled);
         }
         if keep {
             self.pool.insert((transaction.signer.clone(), transaction.nonce), transaction);
