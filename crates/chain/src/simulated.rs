@@ -200,7 +200,7 @@ impl SimulatedChain {
     pub fn front_run(&self, request: &PaymentRequest) {
         let mut state = self.lock();
         let nonce = state.free_nonce("stranger");
-        state.from_outside("stranger", nonce, Some(request.clone()), None);
+        state.put_from_outside("stranger", nonce, Some(request.clone()), None);
         state.mine(self.chain_id);
     }
 
@@ -209,7 +209,7 @@ impl SimulatedChain {
     pub fn use_nonce(&self, signer: &str) {
         let mut state = self.lock();
         let nonce = state.mined_nonces.get(signer).copied().unwrap_or_default();
-        state.from_outside(signer, nonce, None, None);
+        state.put_from_outside(signer, nonce, None, None);
         state.mine(self.chain_id);
     }
 
@@ -217,7 +217,7 @@ impl SimulatedChain {
     pub fn cancel(&self, from: Address, nonce: B256) {
         let mut state = self.lock();
         let place = state.free_nonce("payer");
-        state.from_outside("payer", place, None, Some((from, nonce)));
+        state.put_from_outside("payer", place, None, Some((from, nonce)));
         state.mine(self.chain_id);
     }
 

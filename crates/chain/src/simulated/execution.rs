@@ -50,7 +50,7 @@ impl State {
     }
 
     /// Puts a transaction that no engine made into the pool; nothing replaces it there.
-    pub(super) fn from_outside(
+    pub(super) fn put_from_outside(
         &mut self,
         signer: &str,
         nonce: u64,
