@@ -2,11 +2,11 @@
 //! first byte leave.
 
 use async_trait::async_trait;
-use faregate_protocol::{Amount, PaymentKey};
+use faregate_protocol::{Amount, PaymentKey, PaymentRequest};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::{ClaimState, JournalEntry, LedgerError};
+use crate::{ClaimState, JournalEntry, LedgerError, StoredAnswer};
 
 /// What a claim stores when it is inserted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,6 +137,37 @@ pub trait ClaimStore: Send + Sync {
     /// # Errors
     /// [`LedgerError::IllegalMove`] for a move the state machine does not have.
     async fn move_claim(&self, hold: &Hold, step: ClaimMove) -> Result<bool, LedgerError>;
+
+    /// VERIFIED to EXECUTED, with the answer that the payment buys and the payment as it will be
+    /// asked to be settled, sealed, in one transaction. `false`: it moved without us, stop.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    async fn keep_answer(
+        &self,
+        hold: &Hold,
+        answer: &StoredAnswer,
+        request: &PaymentRequest,
+    ) -> Result<bool, LedgerError>;
+
+    /// The kept answer of a claim.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    async fn find_answer(&self, key: &PaymentKey) -> Result<Option<StoredAnswer>, LedgerError>;
+
+    /// The payment that was kept with the answer.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    async fn find_request(&self, key: &PaymentKey) -> Result<Option<PaymentRequest>, LedgerError>;
+
+    /// Forgets what was kept for at most `limit` claims that are GRANTED, RELEASED or NOT_CHARGED
+    /// and whose authorization ended more than `older_than_ms` ago. Returns for how many.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    async fn forget_answers(&self, older_than_ms: u64, limit: u32) -> Result<u64, LedgerError>;
 
     /// SETTLED to GRANTED, once for ever (U2), on disk before it returns. `false`: no grant, send
     /// nothing.

@@ -16,6 +16,7 @@
 //!
 //! Architecture invariant: the only crate that names sqlx; knows no HTTP and no chain call.
 
+pub mod answer;
 pub mod claims;
 pub mod error;
 pub mod journal;
@@ -25,6 +26,7 @@ pub mod settlements;
 pub mod sqlite;
 pub mod transitions;
 
+pub use answer::StoredAnswer;
 pub use claims::{Claim, ClaimMove, ClaimStore, Claimed, Hold, NewClaim};
 pub use error::LedgerError;
 pub use journal::JournalEntry;

@@ -5,6 +5,7 @@
 //! durable: WAL with `synchronous = FULL`.
 
 mod claims;
+mod kept;
 mod leases;
 mod settlements;
 mod slots;

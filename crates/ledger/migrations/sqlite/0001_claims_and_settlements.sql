@@ -36,6 +36,14 @@ create table claims (
 
 create index claims_by_state on claims (state, updated_at_ms);
 
+-- Sealed. Apart from the claims, so that a claim stays a small row.
+create table kept (
+    payment_key blob primary key references claims (payment_key),
+    request     blob not null,
+    answer      blob not null,
+    kept_at_ms  integer not null
+) strict;
+
 -- ENGINE ----------------------------------------------------------------------------------------
 
 create table settlements (

@@ -1,7 +1,7 @@
 //! The gate's side of the ledger in memory.
 
 use async_trait::async_trait;
-use faregate_protocol::PaymentKey;
+use faregate_protocol::{PaymentKey, PaymentRequest};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -9,6 +9,7 @@ use super::rows::ClaimRow;
 use super::{MemoryLedger, clamped, refused, stored};
 use crate::{
     Claim, ClaimMove, ClaimState, ClaimStore, Claimed, Hold, JournalEntry, LedgerError, NewClaim,
+    StoredAnswer,
 };
 
 const GATE: (&str, &str) = ("gate", "claim");
@@ -115,6 +116,56 @@ impl ClaimStore for MemoryLedger {
         Ok(true)
     }
 
+    async fn keep_answer(
+        &self,
+        hold: &Hold,
+        answer: &StoredAnswer,
+        request: &PaymentRequest,
+    ) -> Result<bool, LedgerError> {
+        let (from, to) = (ClaimState::Verified, ClaimState::Executed);
+        let (mut rows, now) = self.open();
+        let row = rows.claims.get_mut(&hold.key);
+        let Some(row) = row.filter(|row| row.state == from && row.token == hold.token) else {
+            return Ok(false);
+        };
+        row.state = to;
+        row.updated_at_ms = now;
+        row.kept = Some((answer.clone(), request.clone()));
+        let evidence = json!({ "answer_bytes": answer.body.len() });
+        rows.note(now, GATE, &hold.key, (from.name(), to.name()), &evidence);
+        Ok(true)
+    }
+
+    async fn find_answer(&self, key: &PaymentKey) -> Result<Option<StoredAnswer>, LedgerError> {
+        let (rows, _) = self.open();
+        let kept = rows.claims.get(key).and_then(|row| row.kept.as_ref());
+        Ok(kept.map(|(answer, _)| answer.clone()))
+    }
+
+    async fn find_request(&self, key: &PaymentKey) -> Result<Option<PaymentRequest>, LedgerError> {
+        let (rows, _) = self.open();
+        let kept = rows.claims.get(key).and_then(|row| row.kept.as_ref());
+        Ok(kept.map(|(_, request)| request.clone()))
+    }
+
+    async fn forget_answers(&self, older_than_ms: u64, limit: u32) -> Result<u64, LedgerError> {
+        use ClaimState::{Granted, NotCharged, Released};
+        const MS: i64 = 1000;
+        let (mut rows, now) = self.open();
+        let before = now.saturating_sub(stored(older_than_ms));
+        let old = rows.claims.values_mut().filter(|row| {
+            row.kept.is_some()
+                && matches!(row.state, Granted | Released | NotCharged)
+                && stored(row.new.valid_before).saturating_mul(MS) <= before
+        });
+        let mut forgotten = 0;
+        for row in old.take(usize::try_from(limit).unwrap_or(usize::MAX)) {
+            row.kept = None;
+            forgotten += 1;
+        }
+        Ok(forgotten)
+    }
+
     async fn grant(&self, hold: &Hold, grant_id: Uuid) -> Result<bool, LedgerError> {
         let (mut rows, now) = self.open();
         let taken = rows.grants.contains(&grant_id);
@@ -166,6 +217,7 @@ fn inserted(new: &NewClaim, now: i64, lease_until_ms: i64) -> ClaimRow {
         new: NewClaim { valid_before: clamped(new.valid_before), ..new.clone() },
         state: ClaimState::Verified,
         granted: false,
+        kept: None,
         epoch: 0,
         token: FIRST_TOKEN,
         lease_until_ms,

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use faregate_protocol::PaymentKey;
+use faregate_protocol::{PaymentKey, PaymentRequest};
 use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
     Attempt, ClaimState, EvidenceRow, JournalEntry, NewClaim, NewSettlement, SettlementState,
-    SlotKind, SlotState,
+    SlotKind, SlotState, StoredAnswer,
 };
 
 /// Network, signer, nonce.
@@ -34,6 +34,8 @@ pub(super) struct ClaimRow {
     pub(super) new: NewClaim,
     pub(super) state: ClaimState,
     pub(super) granted: bool,
+    /// The answer and the payment that were kept.
+    pub(super) kept: Option<(StoredAnswer, PaymentRequest)>,
     pub(super) epoch: i64,
     pub(super) token: i64,
     pub(super) lease_until_ms: i64,

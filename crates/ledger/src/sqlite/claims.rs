@@ -1,15 +1,18 @@
 //! The gate's side of the ledger on SQLite.
 
 use async_trait::async_trait;
-use faregate_protocol::{Amount, PaymentKey};
+use faregate_protocol::{Amount, PaymentKey, PaymentRequest};
 use serde_json::{Value, json};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, Sqlite, Transaction};
 use uuid::Uuid;
 
-use super::{SqliteLedger, bytes32, column, journal, now_ms, signed, unavailable, unsigned, uuid};
+use super::{
+    SqliteLedger, bytes32, column, journal, kept, now_ms, signed, unavailable, unsigned, uuid,
+};
 use crate::{
     Claim, ClaimMove, ClaimState, ClaimStore, Claimed, Hold, JournalEntry, LedgerError, NewClaim,
+    StoredAnswer,
 };
 
 const ACTOR: &str = "gate";
@@ -180,22 +183,35 @@ impl ClaimStore for SqliteLedger {
             return Err(LedgerError::IllegalMove { from: step.from.name(), to: step.to.name() });
         }
         let mut tx = self.begin().await?;
-        let done = sqlx::query(MOVE)
-            .bind(step.to.number())
-            .bind(step.transaction)
-            .bind(hold.key.0.as_slice())
-            .bind(step.from.number())
-            .bind(hold.token)
-            .execute(&mut *tx)
-            .await
-            .map_err(unavailable)?;
-        if done.rows_affected() != 1 {
+        let ClaimMove { from, to, transaction, evidence } = step;
+        if !self::step(&mut tx, hold, from, to, transaction).await? {
             return Ok(false);
         }
-        let states = (step.from.name(), step.to.name());
-        journal(&mut tx, ACTOR, SUBJECT, &hold.key, states, &step.evidence).await?;
+        let states = (from.name(), to.name());
+        journal(&mut tx, ACTOR, SUBJECT, &hold.key, states, &evidence).await?;
         tx.commit().await.map_err(unavailable)?;
         Ok(true)
+    }
+
+    async fn keep_answer(
+        &self,
+        hold: &Hold,
+        answer: &StoredAnswer,
+        request: &PaymentRequest,
+    ) -> Result<bool, LedgerError> {
+        kept::keep(self, hold, answer, request).await
+    }
+
+    async fn find_answer(&self, key: &PaymentKey) -> Result<Option<StoredAnswer>, LedgerError> {
+        kept::answer(self, key).await
+    }
+
+    async fn find_request(&self, key: &PaymentKey) -> Result<Option<PaymentRequest>, LedgerError> {
+        kept::request(self, key).await
+    }
+
+    async fn forget_answers(&self, older_than_ms: u64, limit: u32) -> Result<u64, LedgerError> {
+        kept::forget(self, older_than_ms, limit).await
     }
 
     async fn grant(&self, hold: &Hold, grant_id: Uuid) -> Result<bool, LedgerError> {
@@ -262,6 +278,26 @@ impl ClaimStore for SqliteLedger {
     fn deployment(&self) -> Uuid {
         self.deployment
     }
+}
+
+/// The compare-and-set of every move but the grant.
+pub(super) async fn step(
+    tx: &mut Transaction<'static, Sqlite>,
+    hold: &Hold,
+    from: ClaimState,
+    to: ClaimState,
+    transaction: Option<String>,
+) -> Result<bool, LedgerError> {
+    let done = sqlx::query(MOVE)
+        .bind(to.number())
+        .bind(transaction)
+        .bind(hold.key.0.as_slice())
+        .bind(from.number())
+        .bind(hold.token)
+        .execute(&mut **tx)
+        .await
+        .map_err(unavailable)?;
+    Ok(done.rows_affected() == 1)
 }
 
 async fn insert(

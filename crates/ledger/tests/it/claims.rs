@@ -1,10 +1,12 @@
 //! The gate's side.
 
-use faregate_ledger::{ClaimMove, ClaimState, ClaimStore, Claimed, Hold, LedgerError};
+use faregate_ledger::{
+    ClaimMove, ClaimState, ClaimStore, Claimed, Hold, LedgerError, StoredAnswer,
+};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::samples::{LEASE_MS, new_claim};
+use crate::samples::{LEASE_MS, new_claim, request};
 use crate::stores::{Store, on_every_store};
 
 on_every_store! {
@@ -20,6 +22,9 @@ on_every_store! {
     a_grant_id_belongs_to_one_claim,
     a_lease_that_ran_out_is_not_renewed_but_taken_over,
     text_of_others_is_stored_whatever_it_is,
+    an_answer_is_kept_with_the_move_and_comes_back_byte_for_byte,
+    a_second_run_replaces_the_kept_answer,
+    kept_answers_are_forgotten_when_nothing_can_move_any_more,
 }
 
 async fn won(ledger: &impl ClaimStore, n: u8) -> Hold {
@@ -195,4 +200,56 @@ async fn text_of_others_is_stored_whatever_it_is(ledger: impl Store) {
     let claim = ledger.find_claim(&hold.key).await.unwrap().unwrap();
     assert_eq!(claim.state, S::Settled);
     assert!(claim.transaction.ends_with("\u{1f4b8}'; --"), "{:?}", claim.transaction);
+}
+
+fn answer(text: &str) -> StoredAnswer {
+    StoredAnswer {
+        status: 200,
+        headers: vec![("x-odd".into(), vec![0xff]), ("content-type".into(), b"text/plain".into())],
+        body: text.as_bytes().to_vec(),
+    }
+}
+
+async fn an_answer_is_kept_with_the_move_and_comes_back_byte_for_byte(ledger: impl Store) {
+    let hold = won(&ledger, 1).await;
+    assert_eq!(ledger.find_answer(&hold.key).await.unwrap(), None);
+    assert!(ledger.keep_answer(&hold, &answer("sunny"), &request()).await.unwrap());
+    let claim = ledger.find_claim(&hold.key).await.unwrap().unwrap();
+    assert_eq!(claim.state, ClaimState::Executed);
+    assert_eq!(ledger.find_answer(&hold.key).await.unwrap(), Some(answer("sunny")));
+    assert_eq!(ledger.find_request(&hold.key).await.unwrap(), Some(request()));
+    assert!(!ledger.keep_answer(&hold, &answer("rain"), &request()).await.unwrap(), "not VERIFIED");
+    let zombie = Hold { token: hold.token + 1, ..hold };
+    assert!(!ledger.keep_answer(&zombie, &answer("rain"), &request()).await.unwrap());
+    assert_eq!(ledger.find_answer(&hold.key).await.unwrap(), Some(answer("sunny")));
+}
+
+async fn a_second_run_replaces_the_kept_answer(ledger: impl Store) {
+    let first = won(&ledger, 1).await;
+    assert!(ledger.keep_answer(&first, &answer("old"), &request()).await.unwrap());
+    assert!(step(&ledger, &first, ClaimState::Executed, ClaimState::Released).await);
+    let mut again = new_claim(1);
+    again.settle_id = first.settle_id;
+    let Claimed::Won(second) = ledger.claim(&again, LEASE_MS).await.unwrap() else {
+        panic!("not claimed again")
+    };
+    assert!(ledger.keep_answer(&second, &answer("new"), &request()).await.unwrap());
+    assert_eq!(ledger.find_answer(&first.key).await.unwrap(), Some(answer("new")));
+}
+
+async fn kept_answers_are_forgotten_when_nothing_can_move_any_more(ledger: impl Store) {
+    use ClaimState as S;
+    let hold = won(&ledger, 1).await;
+    assert!(ledger.keep_answer(&hold, &answer("x"), &request()).await.unwrap());
+    for (from, to) in [(S::Executed, S::Settling), (S::Settling, S::Settled)] {
+        assert!(step(&ledger, &hold, from, to).await);
+    }
+    assert_eq!(ledger.forget_answers(0, 10).await.unwrap(), 0, "it is owed");
+    assert!(ledger.grant(&hold, Uuid::new_v4()).await.unwrap());
+    let century_ms = 100 * 365 * 24 * 3600 * 1000;
+    assert_eq!(ledger.forget_answers(century_ms, 10).await.unwrap(), 0, "not that old");
+    assert_eq!(ledger.forget_answers(0, 10).await.unwrap(), 1);
+    assert_eq!(ledger.find_answer(&hold.key).await.unwrap(), None);
+    let claim = ledger.find_claim(&hold.key).await.unwrap().unwrap();
+    assert_eq!(claim.state, S::Granted, "the claim itself stays");
 }
