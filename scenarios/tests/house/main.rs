@@ -8,6 +8,7 @@
 //! | `licences` | licences from an allow-list, sources from the registry or a path |
 //! | `source_rules` | heads, lengths, names, `unwrap`, environment, in Rust files |
 //! | `forbidden_text` | no registry hosts and no machine paths, in any file |
+//! | `threats` | the table of threats names tests that exist, and misses none |
 
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
@@ -17,6 +18,7 @@ mod licences;
 mod masked;
 mod source_rules;
 mod source_tree;
+mod threats;
 mod workspace;
 
 use source_tree::SourceFile;
@@ -91,4 +93,12 @@ fn every_crate_tells_what_it_is_for() {
 fn no_file_names_a_registry_or_a_directory_of_somebodys_machine() {
     let found: Vec<String> = files().iter().flat_map(forbidden_text::check).collect();
     none("forbidden text", &found);
+}
+
+#[test]
+fn every_threat_has_a_row_and_every_test_it_names_exists() {
+    let files = files();
+    let table = files.iter().find(|file| file.path == threats::TABLE);
+    let table = table.unwrap_or_else(|| panic!("{} is missing", threats::TABLE));
+    none("threats", &threats::check(&table.text, &files));
 }

@@ -26,6 +26,7 @@ mod figures;
 mod hostile_tokens;
 mod official_client;
 mod pay_command;
+mod payer_tricks;
 mod real_parts;
 mod replays;
 mod rpc_faults;

@@ -12,7 +12,7 @@ use crate::payment;
 const PRICE: u128 = 10_000;
 const COPIES: usize = 64;
 
-fn at_once(copies: usize, send: impl Fn(usize) -> Answer + Sync) -> Vec<Answer> {
+pub(crate) fn at_once(copies: usize, send: impl Fn(usize) -> Answer + Sync) -> Vec<Answer> {
     let together = Barrier::new(copies);
     std::thread::scope(|scope| {
         let (together, send) = (&together, &send);

@@ -1,6 +1,6 @@
 //! The endpoint of the chain misbehaves, before a payment and in the middle of one: nothing is
 //! granted on nonsense, nothing that was sent is lost, and all is well again when it is. E20, E25,
-//! E29, E30, F15.
+//! E29, E30, F15, H15.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,6 +22,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 const FLOOD: usize = 50 << 20;
 /// What the process may grow by, in KiB: less than the flood.
 const GROWTH_KIB: u64 = 32 * 1024;
+const CANARY: &str = "canary4f1d";
 const SEND: &[u8] = b"eth_sendRawTransaction";
 
 struct World {
@@ -37,7 +38,9 @@ impl World {
         let chain = DevChain::start();
         let endpoint = ScriptedServer::before(chain.rpc());
         let application = Application::start();
-        let role = roles::serve_at(&endpoint.url, &application.url, &extra());
+        // Keys of endpoints are in their URLs.
+        let url = endpoint.url.replacen("http://", &format!("http://user:{CANARY}@"), 1);
+        let role = roles::serve_at(&url, &application.url, &extra());
         Self { chain, endpoint, application, role, granted: 0 }
     }
 
@@ -94,6 +97,8 @@ fn an_endpoint_that_misbehaves_gives_no_verdict_and_costs_nothing() {
         world.endpoint.always(fault);
         let started = Instant::now();
         let verdict = world.role.ask("verify", &Draft::new().body());
+        let words = format!("{verdict:?} {}", verdict.text());
+        assert!(!words.contains(CANARY) && !words.contains("127.0.0.1"), "{case}: {words}");
         assert_eq!(verdict.status, 503, "{case}: {verdict:?}");
         assert_eq!(verdict.json()["code"], "chain_unavailable", "{case}");
         let outcome = world.role.ask("settle", &Draft::new().body());
@@ -101,6 +106,7 @@ fn an_endpoint_that_misbehaves_gives_no_verdict_and_costs_nothing() {
         assert_eq!(outcome.json()["code"], "chain_unavailable", "{case}");
         let answer = world.pay(&header);
         assert!([502, 503].contains(&answer.status), "{case}: {answer:?}");
+        assert!(!answer.text().contains(CANARY), "{case}: {answer:?}");
         assert!(started.elapsed() < PATIENCE, "{case}");
         assert_eq!(world.application.ran(), ran, "{case}: no handler runs without a verdict");
         world.heal();
@@ -109,6 +115,7 @@ fn an_endpoint_that_misbehaves_gives_no_verdict_and_costs_nothing() {
         world.assert_conserved(case);
         assert!(world.role.service.is_alive(), "{case}");
     }
+    assert!(!world.role.service.stderr().contains(CANARY), "the URL's key is in the log");
     let now = world.role.service.resident_kib();
     println!("{} MiB resident after {} MB answers", now / 1024, FLOOD >> 20);
     assert!(now.saturating_sub(before) < GROWTH_KIB, "{before} KiB, then {now} KiB");
