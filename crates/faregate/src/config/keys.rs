@@ -167,7 +167,7 @@ pub(crate) const KEYS: &[Key] = &[
         "[lease]",
         "ttl_ms",
         "5000",
-        "How long a claim stays held after its holder is gone, in milliseconds",
+        "How long claims, lanes and chains stay held after their holder is gone, in milliseconds",
     ),
 ];
 
