@@ -6,6 +6,8 @@
 //! the first kind. Besides: all answers that deliver are the same bytes, and nobody whose payment
 //! was ever on its way is told to pay.
 
+use std::fmt;
+
 /// What one request came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Got {
@@ -30,10 +32,18 @@ pub(crate) enum Got {
 /// One request of one buyer. Times are microseconds since the run began.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
+    /// Which gate was asked.
     pub(crate) gate: usize,
     pub(crate) began_us: u64,
     pub(crate) ended_us: u64,
     pub(crate) got: Got,
+}
+
+impl fmt::Display for Seen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { gate, began_us, ended_us, got } = self;
+        write!(f, "{began_us:>11} to {ended_us:>11} us, gate {gate}: {got:?}")
+    }
 }
 
 /// Whether an answer says that the payment was granted; `None` if it says nothing of it.
@@ -68,10 +78,10 @@ pub(crate) fn faults(history: &[Seen]) -> Vec<String> {
     if let (Some(known), Some(unknowing)) = (known, unknowing)
         && unknowing.began_us > known.ended_us
     {
-        found.push(format!("{unknowing:?} began after {known:?}"));
+        found.push(format!("[{unknowing}] began after [{known}]"));
     }
     for refused in history.iter().filter(|seen| matches!(seen.got, Got::Refused(..))) {
-        found.push(format!("a good payment was refused: {refused:?}"));
+        found.push(format!("a good payment was refused: [{refused}]"));
     }
     let pending = history.iter().filter(|seen| seen.got == Got::Pending);
     let asked = pending.map(|seen| seen.ended_us).min();
@@ -79,7 +89,7 @@ pub(crate) fn faults(history: &[Seen]) -> Vec<String> {
     if let (Some(asked), Some(told)) = (asked, told.max_by_key(|seen| seen.began_us))
         && told.began_us > asked
     {
-        found.push(format!("told to pay again: {told:?}"));
+        found.push(format!("told to pay again: [{told}]"));
     }
     found
 }

@@ -64,7 +64,8 @@ fn answer(mut stream: TcpStream, runs: &Runs) -> std::io::Result<()> {
     *runs.by_payment.lock().unwrap().entry(payment.clone()).or_default() += 1;
     // Spread without a second source of chance: how requests interleave is chance already.
     std::thread::sleep(Duration::from_millis(serial.wrapping_mul(7) % WORK_MS));
-    let filler = if serial % LARGE_EVERY == 0 { "x".repeat(LARGE_BYTES) } else { String::new() };
+    let filler =
+        if serial.is_multiple_of(LARGE_EVERY) { "x".repeat(LARGE_BYTES) } else { String::new() };
     let body = format!("{{\"payment\":\"{payment}\",\"serial\":{serial},\"filler\":\"{filler}\"}}");
     let length = body.len();
     write!(

@@ -1,0 +1,248 @@
+//! The account at the end: what the chain's logs, the tables on disk and the buyers say, held
+//! against each other, payment by payment.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use serde_json::{Value, json};
+
+use crate::database::Database;
+use crate::history::{self, Got, Seen};
+use crate::payments::Payment;
+use crate::real_chain::{BUYER, PAYEE, PRICE, RealChain};
+
+/// keccak256 of `Transfer(address,address,uint256)`.
+const TRANSFER: &str = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef";
+/// keccak256 of `AuthorizationUsed(address,bytes32)`.
+const AUTHORIZATION_USED: &str =
+    "0x98de503528ee59b575ef0c0a2576a82497bfc029a5685b209e9ec333479b10a5";
+// States as the tables number them.
+const MINED: i64 = 3;
+const FINAL: i64 = 4;
+const DEAD: i64 = 6;
+const GRANTED: i64 = 4;
+const NOT_CHARGED: i64 = 7;
+const CREDIT: i64 = 8;
+
+/// The rows of both sides of the ledger.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Books {
+    /// State and epoch of each claim, by payment key.
+    claims: HashMap<String, (i64, u64)>,
+    /// State of each settlement, by payment key.
+    settlements: HashMap<String, i64>,
+    /// Grants in the journal, by payment key.
+    grants: HashMap<String, u64>,
+}
+
+impl Books {
+    pub(crate) fn read(database: &Database) -> Result<Self, String> {
+        let key = database.hex("payment_key");
+        let claims = database.rows(&format!("select {key}, state, epoch from claims"))?;
+        let settlements = database.rows(&format!("select {key}, state from settlements"))?;
+        let grants = database.rows(&format!(
+            "select {key}, count(*) from journal where subject = 'claim' \
+             and to_state = 'GRANTED' group by 1"
+        ))?;
+        let number = |text: &str| text.parse::<i64>().map_err(|e| format!("{text}: {e}"));
+        let mut books = Self::default();
+        for row in claims {
+            let epoch = number(&row[2])?.unsigned_abs();
+            books.claims.insert(row[0].clone(), (number(&row[1])?, epoch));
+        }
+        for row in settlements {
+            books.settlements.insert(row[0].clone(), number(&row[1])?);
+        }
+        for row in grants {
+            books.grants.insert(row[0].clone(), number(&row[1])?.unsigned_abs());
+        }
+        Ok(books)
+    }
+
+    /// Nothing is on its way any more.
+    pub(crate) fn at_rest(&self, payments: &[Payment]) -> bool {
+        payments.iter().all(|payment| self.is_resolved(&payment.key))
+    }
+
+    fn is_resolved(&self, key: &str) -> bool {
+        let settled = matches!(self.settlements.get(key), Some(&FINAL | &DEAD));
+        let claim = self.claims.get(key).map(|(state, _)| *state);
+        settled && matches!(claim, Some(GRANTED | NOT_CHARGED | CREDIT))
+    }
+}
+
+/// Transfers that the token's logs show.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Transfers {
+    /// How many, by nonce of the authorization.
+    by_nonce: HashMap<String, usize>,
+    /// Transfers of the price from the buyer to the payee, whatever caused them.
+    paid: usize,
+    /// The payee's balance in atomic units.
+    balance: u128,
+}
+
+impl Transfers {
+    pub(crate) fn read(chain: &RealChain) -> Self {
+        let topic = |account: &str| {
+            json!(format!("0x{:0>64}", account.trim_start_matches("0x").to_lowercase()))
+        };
+        let paid = logs(chain, &json!([TRANSFER, topic(BUYER), topic(PAYEE)]));
+        let used = logs(chain, &json!([AUTHORIZATION_USED, topic(BUYER)]));
+        // A transaction uses as many authorizations as it makes transfers.
+        let mut left: HashMap<String, usize> = HashMap::new();
+        for log in &paid {
+            *left.entry(text(&log["transactionHash"])).or_default() += 1;
+        }
+        let mut by_nonce: HashMap<String, usize> = HashMap::new();
+        for log in &used {
+            let in_transaction = left.entry(text(&log["transactionHash"])).or_default();
+            if *in_transaction > 0 {
+                *in_transaction -= 1;
+                *by_nonce.entry(text(&log["topics"][2])).or_default() += 1;
+            }
+        }
+        Self { by_nonce, paid: paid.len(), balance: chain.reader.balance(PAYEE) }
+    }
+
+    fn of(&self, payment: &Payment) -> usize {
+        self.by_nonce.get(&payment.nonce).copied().unwrap_or(0)
+    }
+
+    fn total(&self) -> usize {
+        self.by_nonce.values().sum()
+    }
+}
+
+fn logs(chain: &RealChain, topics: &Value) -> Vec<Value> {
+    let token = &chain.reader.token;
+    let filter = json!([{"address": token, "fromBlock": "0x0", "topics": topics}]);
+    chain.reader.call("eth_getLogs", &filter).as_array().unwrap().clone()
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_lowercase()
+}
+
+/// The account.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Verdict {
+    payments: usize,
+    transfers: usize,
+    settled: usize,
+    keys: usize,
+    lost: usize,
+    doubled: usize,
+    unresolved: usize,
+    /// Granted, and the answer died on its way: counted as served while answers are not stored.
+    pub(crate) granted_unseen: usize,
+    /// Everything that must not be, for people.
+    pub(crate) faults: Vec<String>,
+    /// Keys of the payments that the faults are about.
+    pub(crate) suspects: Vec<usize>,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { payments, transfers, settled, keys, lost, doubled, unresolved, .. } = self;
+        write!(
+            f,
+            "payments={payments} transfers={transfers} settled={settled} keys={keys} \
+             lost={lost} doubled={doubled} unresolved={unresolved}"
+        )
+    }
+}
+
+impl Verdict {
+    /// Whether the run shows what it is to show.
+    pub(crate) fn is_good(&self) -> bool {
+        let nothing_wrong = self.lost + self.doubled + self.unresolved == 0;
+        let balanced = self.transfers == self.settled && self.settled > 0;
+        nothing_wrong && balanced && self.faults.is_empty()
+    }
+
+    fn suspect(&mut self, index: usize, key: &str, what: &str) {
+        self.faults.push(format!("payment {index} ({}): {what}", key.get(..8).unwrap_or(key)));
+        if self.suspects.last() != Some(&index) {
+            self.suspects.push(index);
+        }
+    }
+}
+
+/// Holds everything against everything.
+pub(crate) fn judge(
+    payments: &[Payment],
+    histories: &[Vec<Seen>],
+    books: &Books,
+    transfers: &Transfers,
+    runs: &HashMap<String, u64>,
+) -> Verdict {
+    let settled = |state: &&i64| matches!(**state, MINED | FINAL);
+    let mut verdict = Verdict {
+        transfers: transfers.total(),
+        settled: books.settlements.values().filter(settled).count(),
+        keys: transfers.by_nonce.len(),
+        ..Verdict::default()
+    };
+    for (index, (payment, history)) in payments.iter().zip(histories).enumerate() {
+        let ran = runs.get(&payment.key).copied().unwrap_or(0);
+        judge_one(&mut verdict, index, payment, history, books, transfers.of(payment), ran);
+    }
+    let known = payments.iter().map(|payment| transfers.of(payment)).sum::<usize>();
+    if known != transfers.total() || transfers.paid != transfers.total() {
+        verdict.faults.push(format!("{} transfers, {known} of them for payments", transfers.paid));
+    }
+    if transfers.balance != PRICE * transfers.paid as u128 {
+        verdict.faults.push(format!("the payee has {} units", transfers.balance));
+    }
+    let strangers = |key: &&String| !payments.iter().any(|payment| payment.key == **key);
+    let rows = books.claims.keys().chain(books.settlements.keys()).filter(strangers).count();
+    if rows > 0 {
+        verdict.faults.push(format!("{rows} rows for payments that nobody made"));
+    }
+    verdict
+}
+
+fn judge_one(
+    verdict: &mut Verdict,
+    index: usize,
+    payment: &Payment,
+    history: &[Seen],
+    books: &Books,
+    transfers: usize,
+    ran: u64,
+) {
+    let key = payment.key.as_str();
+    let claim = books.claims.get(key);
+    let grants = books.grants.get(key).copied().unwrap_or(0);
+    let bodies = history::bodies(history);
+    let told_used = history.iter().any(|seen| seen.got == Got::Used);
+    let unseen = grants > 0 && told_used && bodies == 0;
+    let has_credit = claim.is_some_and(|(state, _)| *state == CREDIT);
+    verdict.payments += usize::from(bodies > 0 || unseen || transfers > 0);
+    verdict.granted_unseen += usize::from(unseen);
+    if transfers > 0 && bodies == 0 && !unseen && !has_credit {
+        verdict.lost += 1;
+        verdict.suspect(index, key, "lost: paid and neither served nor credited");
+    }
+    if grants > 1 || transfers > 1 || bodies > 1 {
+        verdict.doubled += 1;
+        let what = format!("doubled: {grants} grants, {transfers} transfers, {bodies} answers");
+        verdict.suspect(index, key, &what);
+    }
+    if !books.is_resolved(key) {
+        verdict.unresolved += 1;
+        let settlement = books.settlements.get(key);
+        verdict.suspect(index, key, &format!("unresolved: {claim:?}, settlement {settlement:?}"));
+    }
+    if (bodies > 0 || grants > 0) && transfers == 0 {
+        verdict.suspect(index, key, "served and not paid");
+    }
+    let epochs = claim.map_or(0, |(_, epoch)| epoch + 1);
+    if ran > epochs {
+        verdict.suspect(index, key, &format!("{ran} runs in {epochs} epochs"));
+    }
+    for fault in history::faults(history) {
+        verdict.suspect(index, key, &fault);
+    }
+}

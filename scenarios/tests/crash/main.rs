@@ -1,0 +1,269 @@
+//! The crash harness: many replicas of `faregate serve` over one ledger and one signer, buyers that
+//! insist, and somebody who kills all of them again and again. At the end the chain's logs, the
+//! tables and the buyers must tell the same story. `scripts/crash` runs it.
+//!
+//! The last line is `payments=N transfers=.. settled=.. keys=.. lost=.. doubled=.. unresolved=..`:
+//!
+//! | word | meaning |
+//! |---|---|
+//! | payments | keys whose buyer was served or is owed |
+//! | transfers | `AuthorizationUsed` logs that come with a transfer to the payee |
+//! | settled | settlement rows that are MINED or FINAL |
+//! | keys | different authorizations among the transfers |
+//! | lost | keys with a transfer and neither an answer nor a CREDIT row |
+//! | doubled | keys with two grants, two transfers or two different answers |
+//! | unresolved | keys whose settlement is neither FINAL nor DEAD, or whose claim has no end |
+//!
+//! `granted_unseen`, one line before, counts payments that were granted and whose answer died with
+//! the process or the connection: the buyer is told `payment_already_used`. As long as answers are
+//! not stored this counts as served.
+
+#![allow(clippy::unwrap_used)] // a panic is how the harness fails
+
+mod arguments;
+mod audit;
+mod buyers;
+mod database;
+mod history;
+mod kills;
+mod payments;
+mod random;
+mod replica;
+mod upstream;
+
+// Parts of the stories, as they are.
+#[allow(dead_code)]
+#[path = "../it/chain_reader.rs"]
+mod chain_reader;
+#[allow(dead_code)]
+#[path = "../it/http.rs"]
+mod http;
+#[allow(dead_code)]
+#[path = "../it/ports.rs"]
+mod ports;
+#[allow(dead_code)]
+#[path = "../it/real_chain.rs"]
+mod real_chain;
+#[allow(dead_code)]
+#[path = "../it/service.rs"]
+mod service;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use arguments::{Arguments, LedgerKind};
+use audit::{Books, Transfers, Verdict};
+use buyers::Market;
+use database::{Cluster, Database};
+use kills::{Executioner, Toll};
+use real_chain::RealChain;
+use replica::{Replica, Site};
+use serde_json::json;
+use upstream::Upstream;
+
+/// Time from the last start of a process until everything must be at rest.
+const QUIET: Duration = Duration::from_secs(60);
+const POLL: Duration = Duration::from_millis(200);
+/// Faults that are printed; all are in the folder of the run.
+const SHOWN: usize = 20;
+/// Ports of one replica: gate, facilitator, metrics.
+const PORTS: u16 = 3;
+const BLOCK_SECS: u64 = 1;
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::read(std::env::args().skip(1)) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::from(2);
+        }
+    };
+    history::check_the_rules();
+    let seed = arguments.seed;
+    println!("seed={seed}");
+    let folder = run_folder(seed);
+    let verdict = World::build(&arguments, &folder).run(&arguments);
+    if verdict.is_good() {
+        if !arguments.keep {
+            let _ = std::fs::remove_dir_all(&folder);
+        }
+        println!("{verdict}");
+        return ExitCode::SUCCESS;
+    }
+    println!("seed={seed} logs={}", folder.display());
+    println!("{verdict}");
+    ExitCode::FAILURE
+}
+
+/// `target/crash/SEED`, empty.
+fn run_folder(seed: u64) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let folder = root.join("target/crash").join(seed.to_string());
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+/// Everything that runs. Dropped in this order: what asks before what is asked.
+struct World {
+    replicas: Vec<Replica>,
+    database: Database,
+    upstream: Upstream,
+    chain: RealChain,
+    folder: PathBuf,
+    told_to_stop: Arc<AtomicBool>,
+}
+
+impl World {
+    fn build(arguments: &Arguments, folder: &Path) -> Self {
+        let told_to_stop = watch_signals();
+        let chain = RealChain::start();
+        chain.reader.call("evm_setIntervalMining", &json!([BLOCK_SECS]));
+        let upstream = Upstream::start();
+        let database = match arguments.ledger {
+            LedgerKind::Sqlite => Database::Sqlite(folder.join("ledger.db")),
+            LedgerKind::Postgres => Database::Postgres(Box::new(Cluster::start(folder))),
+        };
+        let sealing_key = folder.join("seal.key");
+        std::fs::write(&sealing_key, "5e".repeat(32)).unwrap();
+        let count = u16::try_from(arguments.replicas).unwrap();
+        let first = ports::row(PORTS * count);
+        let site = Site {
+            binary: arguments
+                .binary
+                .clone()
+                .unwrap_or_else(|| PathBuf::from(service::faregate().get_program())),
+            folder: folder.to_path_buf(),
+            ledger_url: database.url(),
+            sealing_key,
+            rpc: chain.rpc().to_owned(),
+            upstream: upstream.url.clone(),
+            origin: format!("http://127.0.0.1:{first}"),
+        };
+        let start =
+            |index: u16| Replica::start(&site, usize::from(index), first + PORTS * index, None);
+        let mut replicas: Vec<Replica> = (0..count).map(start).collect();
+        replicas.iter_mut().for_each(Replica::ready);
+        let folder = folder.to_path_buf();
+        Self { replicas, database, upstream, chain, folder, told_to_stop }
+    }
+
+    fn run(mut self, arguments: &Arguments) -> Verdict {
+        let payments = payments::sign(&self.replicas[0].priced_url(), arguments.payments);
+        let urls = self.replicas.iter().map(Replica::priced_url).collect();
+        let market = Market::open(payments, urls, arguments.seed);
+        let buyers = buyers::start(&market);
+        let began = Instant::now();
+        let told = Arc::clone(&self.told_to_stop);
+        let stop = || told.load(Ordering::SeqCst) || began.elapsed() > arguments.limit;
+        let executioner =
+            Executioner::new(arguments, &mut self.replicas, &mut self.database, &market);
+        let toll = executioner.run(&stop);
+        market.release(arguments.payments);
+        kills::calm_down(&mut self.replicas);
+        let killed_for = began.elapsed();
+        self.wait_until_quiet(&market);
+        market.close();
+        buyers.into_iter().for_each(|buyer| drop(buyer.join()));
+        println!(
+            "kills={} over {} s, then quiet after {} s; {}",
+            toll.deaths(),
+            killed_for.as_secs(),
+            (began.elapsed() - killed_for).as_secs(),
+            words(&toll),
+        );
+        self.judge(&market)
+    }
+
+    /// Until every payment has an end, at most [`QUIET`].
+    fn wait_until_quiet(&mut self, market: &Market) {
+        let since = Instant::now();
+        while since.elapsed() < QUIET && !self.told_to_stop.load(Ordering::SeqCst) {
+            let all_done = market.done() == market.payments.len();
+            if all_done
+                && Books::read(&self.database).is_ok_and(|books| books.at_rest(&market.payments))
+            {
+                return;
+            }
+            // A process that ends by itself is started again, as a supervisor would.
+            for replica in &mut self.replicas {
+                if replica.ended().is_some() {
+                    replica.start_again(None);
+                }
+            }
+            std::thread::sleep(POLL);
+        }
+    }
+
+    fn judge(&self, market: &Market) -> Verdict {
+        let books = Books::read(&self.database).unwrap();
+        let transfers = Transfers::read(&self.chain);
+        let histories = market.histories();
+        let runs = self.upstream.runs();
+        let verdict = audit::judge(&market.payments, &histories, &books, &transfers, &runs);
+        for fault in verdict.faults.iter().take(SHOWN) {
+            println!("fault: {fault}");
+        }
+        std::fs::write(self.folder.join("faults.txt"), verdict.faults.join("\n")).unwrap();
+        for index in &verdict.suspects {
+            self.write_down(*index, &market.payments[*index].key, &histories[*index]);
+        }
+        println!("granted_unseen={}", verdict.granted_unseen);
+        verdict
+    }
+
+    /// What is known of a payment, for whoever looks into it.
+    fn write_down(&self, index: usize, key: &str, history: &[history::Seen]) {
+        let column = self.database.hex("payment_key");
+        let journal = self.database.rows(&format!(
+            "select id, at_ms, actor, subject, from_state, to_state, evidence from journal \
+             where {column} = '{key}' order by id"
+        ));
+        let mut text = format!("payment {index}, key {key}\n\nwhat its buyers saw:\n");
+        history.iter().for_each(|seen| text.push_str(&format!("{seen}\n")));
+        text.push_str("\njournal:\n");
+        for row in journal.unwrap_or_default() {
+            text.push_str(&row.join(" | "));
+            text.push('\n');
+        }
+        std::fs::write(self.folder.join(format!("payment-{index}.txt")), text).unwrap();
+    }
+}
+
+fn words(toll: &Toll) -> String {
+    let points: Vec<String> =
+        toll.at_points.iter().map(|(point, times)| format!("{point}={times}")).collect();
+    format!(
+        "{} at random times, {} at places ({}), {} frozen, {} deaths of the database, \
+         {} processes ended by themselves",
+        toll.random,
+        toll.deaths() - toll.random,
+        points.join(" "),
+        toll.frozen,
+        toll.database,
+        toll.alone.len(),
+    )
+}
+
+/// Set when somebody wants this process to end: it still kills what it started.
+fn watch_signals() -> Arc<AtomicBool> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let told = Arc::new(AtomicBool::new(false));
+    let tell = Arc::clone(&told);
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut terminate = signal(SignalKind::terminate()).unwrap();
+            let mut interrupt = signal(SignalKind::interrupt()).unwrap();
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        });
+        tell.store(true, Ordering::SeqCst);
+    });
+    told
+}
