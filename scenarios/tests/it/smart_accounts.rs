@@ -4,11 +4,13 @@ use alloy_primitives::{Address, Bytes, U256, address};
 use faregate_devnet::accounts;
 use faregate_devnet::contracts::{Contract, wallet_storage};
 use faregate_protocol::header::PAYMENT_SIGNATURE;
+use serde_json::{Value, json};
 
 use crate::application::Application;
 use crate::dev_chain::DevChain;
 use crate::draft::{Draft, PRICE};
 use crate::http::{self, Answer};
+use crate::real_chain::{BUYER, RealChain, SIGNER};
 use crate::roles::{self, Extra, Role};
 
 const WALLET: Address = address!("0x00000000000000000000000000000000000a11e7");
@@ -141,4 +143,30 @@ fn e15_nobody_is_deployed_for_a_payment() {
     deployed.signed.from = WALLET;
     deployed.signature = Some(wrapped(&deployed.own_signature()));
     world.assert_paid(&deployed);
+}
+
+/// The same on a real node, with the real token.
+#[test]
+fn e17_the_real_token_asks_the_contract_of_a_delegated_account() {
+    let chain = RealChain::start();
+    let facilitator = roles::facilitator(&chain);
+    let write = |method: &str, params: Value| chain.reader.call(method, &params);
+    let code = Contract::ContractWallet.runtime_code();
+    write("anvil_setCode", json!([WALLET, code]));
+    let designator = Bytes::from([&[0xef, 0x01, 0x00], WALLET.as_slice()].concat());
+    write("anvil_setCode", json!([BUYER, designator]));
+    let owner = OTHER_OWNER.address.into_word();
+    write("anvil_setStorageAt", json!([BUYER, "0x0", owner]));
+
+    let by_key = facilitator.ask("settle", &Draft::new().body()).json();
+    assert_eq!(by_key["errorReason"], NOT_SIGNED, "{by_key}");
+    assert_eq!(chain.reader.transactions_of(SIGNER, "pending"), 0);
+    let mut draft = Draft::new();
+    draft.signer = OTHER_OWNER.private_key;
+    let by_contract = facilitator.ask("settle", &draft.body()).json();
+    assert_eq!(by_contract["success"], true, "{by_contract}");
+    chain.assert_paid_once();
+    let again = facilitator.ask("settle", &draft.body()).json();
+    assert_eq!(again["success"], false, "{again}");
+    chain.assert_paid_once();
 }
