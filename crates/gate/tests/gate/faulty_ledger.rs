@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use async_trait::async_trait;
 use faregate_ledger::{
     Claim, ClaimMove, ClaimState, ClaimStore, Claimed, Hold, JournalEntry, LedgerError, NewClaim,
+    StoredAnswer,
 };
-use faregate_protocol::PaymentKey;
+use faregate_protocol::{PaymentKey, PaymentRequest};
 use uuid::Uuid;
 
 /// When the failing call fails.
@@ -81,6 +82,27 @@ impl ClaimStore for FaultyLedger {
 
     async fn move_claim(&self, hold: &Hold, step: ClaimMove) -> Result<bool, LedgerError> {
         self.call(self.inner.move_claim(hold, step)).await
+    }
+
+    async fn keep_answer(
+        &self,
+        hold: &Hold,
+        answer: &StoredAnswer,
+        request: &PaymentRequest,
+    ) -> Result<bool, LedgerError> {
+        self.call(self.inner.keep_answer(hold, answer, request)).await
+    }
+
+    async fn find_answer(&self, key: &PaymentKey) -> Result<Option<StoredAnswer>, LedgerError> {
+        self.call(self.inner.find_answer(key)).await
+    }
+
+    async fn find_request(&self, key: &PaymentKey) -> Result<Option<PaymentRequest>, LedgerError> {
+        self.call(self.inner.find_request(key)).await
+    }
+
+    async fn forget_answers(&self, older_than_ms: u64, limit: u32) -> Result<u64, LedgerError> {
+        self.inner.forget_answers(older_than_ms, limit).await
     }
 
     async fn grant(&self, hold: &Hold, grant_id: Uuid) -> Result<bool, LedgerError> {

@@ -10,7 +10,6 @@ mod disconnect;
 mod faulty_ledger;
 mod fingerprints;
 mod ledger_faults;
-mod memory_ledger;
 mod metrics;
 mod outcome_log;
 mod paths;

@@ -4,11 +4,11 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use faregate_gate::{Gate, GateBody, GateConfig, GateLayer, Route, Unmatched};
-use faregate_ledger::{ClaimState, ClaimStore, SqliteLedger};
+use faregate_ledger::{ClaimState, ClaimStore, MemoryLedger, SqliteLedger};
 use faregate_protocol::{PaymentKey, PaymentRequired, SettleResponse, header as names};
 use faregate_telemetry::Metrics;
 use futures::future::BoxFuture;
@@ -16,8 +16,8 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::Value;
 use tower::{Layer, Service, ServiceExt};
+use uuid::Uuid;
 
-use crate::memory_ledger::MemoryLedger;
 use crate::payment;
 use crate::scripted_facilitator::Scripted;
 
@@ -127,7 +127,12 @@ pub(crate) async fn sqlite() -> Arc<dyn ClaimStore> {
 }
 
 pub(crate) fn memory() -> Arc<dyn ClaimStore> {
-    Arc::new(MemoryLedger::default())
+    Arc::new(MemoryLedger::new(Arc::new(unix_ms), Uuid::from_u128(7)))
+}
+
+fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    u64::try_from(since.as_millis()).unwrap()
 }
 
 impl World {
