@@ -142,7 +142,10 @@ impl Ready {
             return Err(Refusal::of(Reason::InternalError));
         }
         match lease.grant().await {
-            Ok(()) => Ok(answer),
+            Ok(()) => {
+                crash_point!("G12", soon);
+                Ok(answer)
+            }
             Err(stop) => {
                 if let Stop::Ledger(error) = stop {
                     tracing::error!(%error, "a grant could not be stored");

@@ -2,7 +2,8 @@
 //! crash can leave behind. Without the feature `crash-points` a place is no code at all.
 //!
 //! A place is written `crash_point!("F5")`. The binary arms at most one of them, and the process
-//! ends there as if it had been killed: nothing is flushed, nothing is dropped.
+//! ends there as if it had been killed: nothing is flushed, nothing is dropped. With
+//! `crash_point!("G12", soon)` it goes on for a moment, for what happens outside of our code.
 
 use std::fmt;
 use std::str::FromStr;
@@ -19,6 +20,9 @@ macro_rules! crash_point {
     ($name:literal) => {
         $crate::crash_point::pass($name)
     };
+    ($name:literal, soon) => {
+        $crate::crash_point::pass_on($name)
+    };
 }
 
 /// Nothing: this build cannot be told to die.
@@ -26,6 +30,7 @@ macro_rules! crash_point {
 #[macro_export]
 macro_rules! crash_point {
     ($name:literal) => {};
+    ($name:literal, soon) => {};
 }
 
 /// Where a process dies: `F5` at the first pass, `F5:3` at the third.
@@ -75,13 +80,33 @@ pub fn arm(at: CrashAt) {
     let _ = ARMED.set(at);
 }
 
+/// How long a process goes on after a place at which it dies soon.
+#[cfg(feature = "crash-points")]
+const SOON: std::time::Duration = std::time::Duration::from_millis(3);
+
 /// What [`crash_point!`](crate::crash_point!) expands to.
 #[cfg(feature = "crash-points")]
 pub fn pass(name: &str) {
-    let Some(at) = ARMED.get().filter(|at| at.name == name) else { return };
-    if PASSED.fetch_add(1, Ordering::SeqCst) + 1 == at.pass {
+    if is_its_turn(name) {
         std::process::abort();
     }
+}
+
+/// The same for a place at which a process dies soon.
+#[cfg(feature = "crash-points")]
+pub fn pass_on(name: &str) {
+    if is_its_turn(name) {
+        std::thread::spawn(|| {
+            std::thread::sleep(SOON);
+            std::process::abort();
+        });
+    }
+}
+
+#[cfg(feature = "crash-points")]
+fn is_its_turn(name: &str) -> bool {
+    let at = ARMED.get().filter(|at| at.name == name);
+    at.is_some_and(|at| PASSED.fetch_add(1, Ordering::SeqCst) + 1 == at.pass)
 }
 
 #[cfg(test)]
@@ -103,5 +128,6 @@ mod tests {
     #[test]
     fn an_unarmed_place_is_passed() {
         crate::crash_point!("F5");
+        crate::crash_point!("G12", soon);
     }
 }

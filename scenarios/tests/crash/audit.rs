@@ -246,3 +246,42 @@ fn judge_one(
         verdict.suspect(index, key, &fault);
     }
 }
+
+/// The rules see what they are for; rules that can no longer fail would pass every run.
+pub(crate) fn check_the_rules() {
+    let payment = Payment { key: "a1".repeat(32), nonce: "0x01".to_owned(), header: String::new() };
+    let served = |body| Seen { gate: 0, began_us: 0, ended_us: 1, got: Got::Served(body) };
+    let used = || Seen { gate: 0, began_us: 0, ended_us: 1, got: Got::Used };
+    let judged = |history: &[Seen], claim: (i64, u64), settlement, grants, moved: usize, ran| {
+        let key = payment.key.clone();
+        let books = Books {
+            claims: HashMap::from([(key.clone(), claim)]),
+            settlements: HashMap::from([(key.clone(), settlement)]),
+            grants: HashMap::from([(key.clone(), grants)]),
+        };
+        let by_nonce = HashMap::from([(payment.nonce.clone(), moved)]);
+        let balance = PRICE * moved as u128;
+        let transfers = Transfers { by_nonce, paid: moved, balance };
+        let runs = HashMap::from([(key, ran)]);
+        judge(std::slice::from_ref(&payment), &[history.to_vec()], &books, &transfers, &runs)
+    };
+    let good = judged(&[served(1)], (GRANTED, 0), FINAL, 1, 1, 1);
+    assert!(good.is_good() && good.payments == 1, "{good} {:?}", good.faults);
+    let unseen = judged(&[used()], (GRANTED, 0), FINAL, 1, 1, 1);
+    assert!(unseen.is_good() && unseen.granted_unseen == 1, "{unseen}");
+    let bad = [
+        ("lost=1", judged(&[], (GRANTED, 0), FINAL, 1, 1, 1)),
+        ("doubled=1", judged(&[served(1)], (GRANTED, 0), FINAL, 1, 2, 1)),
+        ("doubled=1", judged(&[served(1)], (GRANTED, 0), FINAL, 2, 1, 1)),
+        ("doubled=1", judged(&[served(1), served(2)], (GRANTED, 1), FINAL, 1, 1, 2)),
+        ("unresolved=1", judged(&[served(1)], (GRANTED, 0), MINED, 1, 1, 1)),
+        ("unresolved=1", judged(&[], (0, 0), FINAL, 0, 1, 1)),
+        ("transfers=0 settled=1", judged(&[served(1)], (GRANTED, 0), FINAL, 1, 0, 1)),
+        ("lost=0 doubled=0", judged(&[served(1)], (GRANTED, 0), DEAD, 1, 0, 1)),
+        ("lost=0 doubled=0", judged(&[served(1)], (GRANTED, 0), FINAL, 1, 1, 2)),
+    ];
+    for (what, verdict) in bad {
+        let line = verdict.to_string();
+        assert!(line.contains(what) && !verdict.is_good(), "{what}: {line}");
+    }
+}

@@ -82,6 +82,7 @@ fn main() -> ExitCode {
         }
     };
     history::check_the_rules();
+    audit::check_the_rules();
     let seed = arguments.seed;
     println!("seed={seed}");
     let folder = run_folder(seed);
