@@ -53,6 +53,9 @@ pub struct Limits {
     /// Transactions that may be spent on one payment, reverted ones included: with the gas limit
     /// of a transaction this bounds what a payment can cost.
     pub transactions_per_payment: usize,
+    /// Blocks that a reorganisation may take back. Evidence may be this far below the block in
+    /// which the authorization was seen unused: it is then of a later fork, and later than that.
+    pub reorg_blocks: u64,
     /// Seconds of validity that must be left to begin a transaction.
     pub min_seconds_left: u64,
     /// Seconds after the end of validity at which a payment without an outcome is set aside for an
@@ -86,6 +89,7 @@ impl Default for Limits {
             foreign_after: Duration::from_secs(6),
             tries: 20,
             transactions_per_payment: 3,
+            reorg_blocks: 64,
             min_seconds_left: 6,
             unexplained_after_secs: 3600,
         }

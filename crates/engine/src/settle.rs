@@ -127,7 +127,7 @@ impl<'a> Call<'a> {
             asset: authorization.asset,
             amount: authorization.amount,
             valid_before: authorization.valid_before,
-            head_at_claim: head,
+            head_at_claim: head.saturating_sub(self.desk.limits.reorg_blocks),
         };
         // If the row is stored and this answer is lost, it is signed only while wanted.
         crash_point!("F1");

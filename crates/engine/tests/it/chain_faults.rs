@@ -138,6 +138,21 @@ async fn a_strangers_settlement_of_our_payment_is_a_payment() {
     world.assert_moved(1);
 }
 
+/// Found by the simulation: the payer was charged and the settlement never had an outcome.
+#[tokio::test]
+async fn a_strangers_settlement_in_a_block_below_the_claims_head_is_a_payment() {
+    let world = World::new(false).await;
+    let (request, id) = (payment(1), Uuid::new_v4());
+    world.chain.set_faults(Faults { swallow: true, ..Faults::default() });
+    assert!(is(&world.settle(&request, id).await, "settlement_pending"));
+    // The authorization was unused in the block that a reorganisation takes away, so this use of
+    // it is later than the claim whatever its number is.
+    world.chain.reorganise(1, false);
+    world.chain.front_run(&request);
+    assert!(world.outcome(&request, id).await.success);
+    world.assert_moved(1);
+}
+
 #[tokio::test]
 async fn an_authorization_that_was_used_before_is_refused() {
     let world = World::new(true).await;
