@@ -16,6 +16,8 @@ pub(crate) const LEASE_MS: u64 = 1000;
 pub(crate) const PRICED_PATH: &str = "/report";
 /// Time in which a process must be ready when nobody kills it.
 const START: Duration = Duration::from_secs(30);
+/// From one start to the next of a process that ends by itself, as a supervisor would do it.
+const RESTART: Duration = Duration::from_millis(300);
 const POLL: Duration = Duration::from_millis(20);
 const SIGABRT: i32 = 6;
 
@@ -97,11 +99,13 @@ impl Replica {
         }
     }
 
-    /// Whether it has ended without being killed.
+    /// Whether it has ended without being killed. One that ends by itself is not started at once,
+    /// so that its end is not told before its time either.
     pub(crate) fn ended(&mut self) -> Option<Ended> {
         let status = self.child.try_wait().unwrap()?;
         match (&self.armed, status.signal()) {
             (Some(point), Some(SIGABRT)) => Some(Ended::AtPoint(point.clone())),
+            _ if self.started.elapsed() < RESTART => None,
             _ => Some(Ended::Alone(status.to_string())),
         }
     }
