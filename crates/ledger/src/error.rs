@@ -17,6 +17,29 @@ pub enum LedgerError {
         /// What failed, without content of rows.
         detail: String,
     },
+    /// A newer program has changed the schema; this one could misread it.
+    #[error("the ledger has schema {version}, which is newer than this program")]
+    NewerSchema {
+        /// Number of the change that this program does not know.
+        version: i64,
+    },
+    /// The database acknowledges commits that a crash would lose.
+    #[error("the database may lose what it has acknowledged: {setting} is {found}")]
+    NotDurable {
+        /// The setting.
+        setting: &'static str,
+        /// Its value.
+        found: String,
+    },
+    /// A copy lags behind, and decisions on it would be wrong.
+    #[error("the database is a standby; the ledger needs the primary")]
+    Standby,
+    /// The URL cannot be used. It may hold a password, so it is not repeated.
+    #[error("the URL of the ledger cannot be used: {reason}")]
+    BadUrl {
+        /// What is wrong with it.
+        reason: String,
+    },
     /// Somebody else holds the lease now, or it ran out. Nothing was stored: stop.
     #[error("the lease {name} is lost")]
     LeaseLost {

@@ -21,6 +21,8 @@ pub mod claims;
 pub mod error;
 pub mod journal;
 pub mod memory;
+mod migrations;
+pub mod postgres;
 pub mod sealing;
 pub mod settlements;
 pub mod sqlite;
@@ -31,6 +33,7 @@ pub use claims::{Claim, ClaimMove, ClaimStore, Claimed, Hold, NewClaim};
 pub use error::LedgerError;
 pub use journal::JournalEntry;
 pub use memory::{MemoryLedger, MillisClock};
+pub use postgres::{PostgresConfig, PostgresLedger};
 pub use sealing::Sealer;
 pub use settlements::{
     Attempt, EvidenceRow, LaneRows, Lease, NewSettlement, Reserved, Settlement, SettlementStore,

@@ -18,7 +18,6 @@ use std::time::Duration;
 
 use faregate_protocol::PaymentKey;
 use serde_json::Value;
-use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow,
     SqliteSynchronous,
@@ -27,6 +26,7 @@ use sqlx::{ConnectOptions as _, Row, Sqlite, Transaction};
 use tokio::sync::broadcast;
 use uuid::Uuid;
 
+use crate::migrations::{self, Change};
 use crate::{LedgerError, Sealer};
 
 /// How long a statement waits for a lock of another process's reader or checkpoint.
@@ -45,7 +45,7 @@ macro_rules! now_ms {
 }
 use now_ms;
 
-const MIGRATIONS: &[(i64, &str, &str)] = &[(
+const MIGRATIONS: &[Change] = &[(
     1,
     "claims and settlements",
     include_str!("../migrations/sqlite/0001_claims_and_settlements.sql"),
@@ -202,17 +202,7 @@ async fn pool(options: SqliteConnectOptions, most: u32) -> Result<SqlitePool, Le
 }
 
 async fn migrate(writer: &SqlitePool) -> Result<(), LedgerError> {
-    let migrations = MIGRATIONS
-        .iter()
-        .map(|&(version, name, sql)| {
-            let sql = sqlx::SqlStr::from_static(sql);
-            Migration::new(version, name.into(), MigrationType::Simple, sql, false)
-        })
-        .collect();
-    Migrator::with_migrations(migrations)
-        .run(writer)
-        .await
-        .map_err(|e| LedgerError::Unavailable { detail: format!("migration: {e}") })
+    migrations::migrator(MIGRATIONS).run(writer).await.map_err(migrations::failed)
 }
 
 /// The database's own words hold names of tables and files, never content of rows: values are

@@ -104,6 +104,7 @@ create table slot_items (
 ) strict, without rowid;
 
 create unique index one_live_slot on slot_items (payment_key) where live = 1;  -- U7
+create index slot_items_by_payment on slot_items (payment_key);
 
 create table attempts (
     made_order integer primary key autoincrement,

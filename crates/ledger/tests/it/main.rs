@@ -4,7 +4,9 @@
 
 mod bench;
 mod claims;
+mod cluster;
 mod failing_calls;
+mod postgres;
 mod random_walk;
 mod samples;
 mod seed;

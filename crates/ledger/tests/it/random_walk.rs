@@ -27,6 +27,8 @@ async fn every_store_gives_the_same_answers() {
     let sqlite = walk(stores::sqlite().await, seed).await;
     let memory = walk(stores::memory().await, seed).await;
     compare(&sqlite, &memory, "sqlite and memory");
+    let postgres = walk(stores::postgres().await, seed).await;
+    compare(&postgres, &memory, "postgres and memory");
 }
 
 fn compare(one: &[String], two: &[String], who: &str) {

@@ -3,8 +3,12 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use faregate_ledger::{ClaimStore, MemoryLedger, SettlementStore, SqliteLedger};
+use faregate_ledger::{
+    ClaimStore, MemoryLedger, PostgresConfig, PostgresLedger, Sealer, SettlementStore, SqliteLedger,
+};
 use uuid::Uuid;
+
+use crate::cluster;
 
 /// What every test of a suite gets.
 pub(crate) trait Store:
@@ -22,6 +26,21 @@ pub(crate) async fn memory() -> MemoryLedger {
     MemoryLedger::new(Arc::new(unix_ms), Uuid::from_u128(1))
 }
 
+/// In a database of its own.
+pub(crate) async fn postgres() -> PostgresLedger {
+    let cluster = cluster::shared();
+    connect(&cluster.url(&cluster.database().await)).await
+}
+
+pub(crate) async fn connect(url: &str) -> PostgresLedger {
+    let config = PostgresConfig { max_connections: 8, ..PostgresConfig::default() };
+    PostgresLedger::connect(url, sealer(), config).await.unwrap()
+}
+
+pub(crate) fn sealer() -> Sealer {
+    Sealer::new(&"11".repeat(32), &[]).unwrap()
+}
+
 fn unix_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     since.as_millis().try_into().unwrap()
@@ -32,6 +51,7 @@ macro_rules! on_every_store {
     ($($test:ident,)+) => {
         $crate::stores::on_every_store!(@in sqlite: $($test,)+);
         $crate::stores::on_every_store!(@in memory: $($test,)+);
+        $crate::stores::on_every_store!(@in postgres: $($test,)+);
     };
     (@in $store:ident: $($test:ident,)+) => {
         mod $store {

@@ -1,0 +1,266 @@
+//! The shared store: one PostgreSQL database, any number of processes.
+//!
+//! Every step is one transaction at READ COMMITTED whose updates name the state and the token they
+//! expect, so that of two writers one changes nothing. Rows are locked in one order, lease,
+//! settlement, slot; a transaction that the database gave up all the same, for a deadlock or a
+//! conflict, is made again as a whole. Time is the database's clock.
+
+mod claims;
+mod hints;
+mod kept;
+mod leases;
+mod moves;
+mod rows;
+mod session;
+mod settlement_rows;
+mod settlements;
+mod slots;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use faregate_protocol::PaymentKey;
+use serde_json::Value;
+use sqlx::postgres::{PgPool, PgPoolOptions};
+use sqlx::{Executor as _, Postgres, Row as _, Transaction};
+use tokio::sync::broadcast;
+use uuid::Uuid;
+
+use self::hints::Hints;
+use self::rows::text;
+use crate::migrations::{self, Change};
+use crate::{LedgerError, Sealer};
+
+/// Times a transaction is made again after the database gave it up.
+const RETRIES: u32 = 3;
+/// Longest that a call takes, with all it waits for; then its outcome is unknown.
+const CALL_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Milliseconds of the database's clock, as SQL.
+macro_rules! now_ms {
+    () => {
+        "floor(extract(epoch from clock_timestamp()) * 1000)::bigint"
+    };
+}
+use now_ms;
+
+/// The same, read once for a statement, so that an index can be searched for it.
+macro_rules! one_now_ms {
+    () => {
+        "(select floor(extract(epoch from clock_timestamp()) * 1000)::bigint)"
+    };
+}
+use one_now_ms;
+
+const MIGRATIONS: &[Change] = &[(
+    1,
+    "claims and settlements",
+    include_str!("../migrations/postgres/0001_claims_and_settlements.sql"),
+)];
+
+const INSERT_DEPLOYMENT: &str = concat!(
+    "insert into deployment (one, id, made_at_ms) values (1, $1, ",
+    now_ms!(),
+    ") on conflict do nothing"
+);
+
+const INSERT_JOURNAL: &str = concat!(
+    "insert into journal (at_ms, actor, subject, payment_key, from_state, to_state, evidence) ",
+    "values (",
+    now_ms!(),
+    ", $1, $2, $3, $4, $5, $6)"
+);
+
+/// Limits of a connection to PostgreSQL. Two more connections than the pool's carry hints.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PostgresConfig {
+    /// Most connections of the pool.
+    pub max_connections: u32,
+    /// How long a call waits for a connection.
+    pub acquire_timeout: Duration,
+    /// The database ends a statement that takes longer.
+    pub statement_timeout: Duration,
+    /// The database ends a statement that waits longer for a lock.
+    pub lock_timeout: Duration,
+    /// The database ends a session that leaves a transaction open for longer, so that a process
+    /// that froze in the middle does not keep its locks.
+    pub idle_in_transaction_timeout: Duration,
+}
+
+impl Default for PostgresConfig {
+    fn default() -> Self {
+        Self {
+            max_connections: 20,
+            acquire_timeout: Duration::from_secs(5),
+            statement_timeout: Duration::from_secs(5),
+            lock_timeout: Duration::from_secs(3),
+            idle_in_transaction_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// A ledger in a PostgreSQL database. Cheap to clone.
+#[derive(Clone)]
+pub struct PostgresLedger {
+    pool: PgPool,
+    deployment: Uuid,
+    sealer: Arc<Sealer>,
+    hints: Arc<Hints>,
+}
+
+impl std::fmt::Debug for PostgresLedger {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PostgresLedger")
+            .field("deployment", &self.deployment)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a transaction was not made.
+#[derive(Debug)]
+enum Failure {
+    Database(sqlx::Error),
+    Ledger(LedgerError),
+}
+
+impl From<sqlx::Error> for Failure {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(error)
+    }
+}
+
+impl From<LedgerError> for Failure {
+    fn from(error: LedgerError) -> Self {
+        Self::Ledger(error)
+    }
+}
+
+impl Failure {
+    /// The database took the whole transaction back and asks for it again.
+    fn asks_again(&self) -> bool {
+        const SERIALIZATION_FAILURE: &str = "40001";
+        const DEADLOCK_DETECTED: &str = "40P01";
+        let Self::Database(sqlx::Error::Database(error)) = self else { return false };
+        matches!(error.code().as_deref(), Some(SERIALIZATION_FAILURE | DEADLOCK_DETECTED))
+    }
+}
+
+impl From<Failure> for LedgerError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Database(error) => unavailable(error),
+            Failure::Ledger(error) => error,
+        }
+    }
+}
+
+impl PostgresLedger {
+    /// Connects to `url` (`postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=verify-full`),
+    /// makes or changes the schema under a lock that other starting processes wait for, and begins
+    /// to listen for hints. Signed payments and transactions are sealed with `sealer`.
+    ///
+    /// # Errors
+    /// [`LedgerError::BadUrl`], [`LedgerError::Unavailable`], [`LedgerError::NotDurable`],
+    /// [`LedgerError::Standby`], [`LedgerError::NewerSchema`]. None of them holds the URL.
+    pub async fn connect(
+        url: &str,
+        sealer: Sealer,
+        config: PostgresConfig,
+    ) -> Result<Self, LedgerError> {
+        let options = session::options(url)?;
+        session::prepare(&options, &config, &migrations::migrator(MIGRATIONS)).await?;
+        let options = session::limited(options, &config);
+        let pool = |most| {
+            PgPoolOptions::new()
+                .max_connections(most)
+                .acquire_timeout(config.acquire_timeout)
+                .after_connect(|connection, _| Box::pin(session::checked(connection)))
+                .connect_lazy_with(options.clone())
+        };
+        let (calls, hints) = (pool(config.max_connections), pool(hints::CONNECTIONS));
+        let deployment = deployment(&calls).await?;
+        let hints = Arc::new(Hints::start(hints));
+        Ok(Self { pool: calls, deployment, sealer: Arc::new(sealer), hints })
+    }
+
+    /// Ends all connections after their running statements.
+    pub async fn close(&self) {
+        self.hints.close().await;
+        self.pool.close().await;
+    }
+
+    /// Makes a whole transaction, again if the database asks for it.
+    async fn retried<T, Once>(&self, make: impl Fn() -> Once) -> Result<T, LedgerError>
+    where
+        Once: Future<Output = Result<T, Failure>>,
+    {
+        let call = async {
+            let mut retries = 0;
+            loop {
+                match make().await {
+                    Err(failure) if failure.asks_again() && retries < RETRIES => retries += 1,
+                    done => return done.map_err(LedgerError::from),
+                }
+            }
+        };
+        tokio::time::timeout(CALL_TIMEOUT, call).await.unwrap_or_else(|_| {
+            Err(LedgerError::Unavailable { detail: "no answer in time".to_owned() })
+        })
+    }
+
+    async fn begin(&self) -> Result<Transaction<'static, Postgres>, Failure> {
+        Ok(self.pool.begin_with("begin isolation level read committed").await?)
+    }
+
+    /// Reads that belong together see one moment.
+    async fn begin_reading(&self) -> Result<Transaction<'static, Postgres>, Failure> {
+        Ok(self.pool.begin_with("begin isolation level repeatable read, read only").await?)
+    }
+
+    fn tell(&self, key: PaymentKey) {
+        self.hints.tell(key);
+    }
+
+    fn listen(&self) -> broadcast::Receiver<PaymentKey> {
+        self.hints.listen()
+    }
+}
+
+async fn deployment(pool: &PgPool) -> Result<Uuid, LedgerError> {
+    let made = sqlx::query(INSERT_DEPLOYMENT).bind(Uuid::new_v4().to_string());
+    pool.execute(made).await.map_err(unavailable)?;
+    let row = pool.fetch_one("select id from deployment where one = 1").await;
+    let id: String = row.and_then(|row| row.try_get(0)).map_err(unavailable)?;
+    id.parse().map_err(|_| LedgerError::Corrupt { what: "deployment.id" })
+}
+
+/// The database's own words hold names of tables and constraints, never content of rows: values
+/// are always bound.
+#[allow(clippy::needless_pass_by_value)] // the shape `map_err` wants
+fn unavailable(error: sqlx::Error) -> LedgerError {
+    LedgerError::Unavailable { detail: error.to_string() }
+}
+
+fn refused(constraint: &'static str) -> Failure {
+    LedgerError::Unavailable { detail: format!("constraint failed: {constraint}") }.into()
+}
+
+/// One journal row, in the caller's transaction.
+async fn journal(
+    tx: &mut Transaction<'static, Postgres>,
+    (actor, subject): (&str, &str),
+    key: &PaymentKey,
+    (from, to): (&str, &str),
+    evidence: &Value,
+) -> Result<(), Failure> {
+    sqlx::query(INSERT_JOURNAL)
+        .bind(actor)
+        .bind(subject)
+        .bind(key.0.as_slice())
+        .bind(from)
+        .bind(to)
+        .bind(text(&evidence.to_string()))
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,261 @@
+//! The engine's side of the ledger on PostgreSQL: reads and small writes. Reservations and moves
+//! stand in `moves.rs`, nonce slots in `slots.rs`, leases in `leases.rs`, what a row looks like in
+//! `settlement_rows.rs`.
+
+use async_trait::async_trait;
+use faregate_protocol::PaymentKey;
+use serde_json::Value;
+use tokio::sync::broadcast;
+use uuid::Uuid;
+
+use super::rows::{column, signed, unsigned, uuid};
+use super::settlement_rows::{read, read_all, select};
+use super::{PostgresLedger, leases, moves, now_ms, one_now_ms, slots};
+use crate::{
+    Attempt, EvidenceRow, LaneRows, Lease, LedgerError, NewSettlement, Reserved, Settlement,
+    SettlementState, SettlementStore, SlotRow,
+};
+
+pub(super) const SELECT: &str = select!("where s.payment_key = $1");
+
+const WANTED: &str = concat!(
+    select!("where s.network = $1 and s.state = 0 and s.wanted_until_ms > "),
+    one_now_ms!(),
+    " and not exists (select 1 from slot_items i where i.payment_key = s.payment_key ",
+    "and i.live) order by s.valid_before, s.payment_key limit $2"
+);
+
+const DUE: &str = concat!(
+    select!("where s.network = $1 and s.state not in (4, 6) and s.next_look_ms <= "),
+    one_now_ms!(),
+    " and (s.next_look_ms = 0 or s.updated_at_ms <= ",
+    one_now_ms!(),
+    " - $3) order by s.state = 3, s.next_look_ms, s.payment_key limit $2"
+);
+
+const UNRESOLVED: &str =
+    "select count(*) as open from settlements where network = $1 and state not in (3, 4, 6)";
+
+const LOOKED: &str = concat!(
+    "update settlements set looks = looks + 1, next_look_ms = ",
+    now_ms!(),
+    " + $1 where payment_key = $2"
+);
+
+const COUNT_TRY: &str =
+    "update settlements set tries = tries + 1 where payment_key = $1 returning tries";
+
+const REPORT: &str = concat!(
+    "update settlements set success_reported_to = coalesce(success_reported_to, $1) ",
+    "where payment_key = $2 and state in (3, 4) returning success_reported_to"
+);
+
+#[async_trait]
+impl SettlementStore for PostgresLedger {
+    async fn lease(
+        &self,
+        name: &str,
+        owner: Uuid,
+        ttl_ms: u64,
+    ) -> Result<Option<Lease>, LedgerError> {
+        self.retried(|| leases::take(self, name, owner, ttl_ms)).await
+    }
+
+    async fn give_up(&self, lease: &Lease) -> Result<(), LedgerError> {
+        self.retried(|| leases::give_up(self, lease)).await
+    }
+
+    async fn reserve(&self, new: &NewSettlement, wait_ms: u64) -> Result<Reserved, LedgerError> {
+        let reserved = self.retried(|| moves::reserve(self, new, wait_ms)).await?;
+        self.tell(new.key);
+        Ok(reserved)
+    }
+
+    async fn want(&self, key: &PaymentKey, wait_ms: u64) -> Result<(), LedgerError> {
+        self.retried(|| moves::want(self, key, wait_ms)).await?;
+        self.tell(*key);
+        Ok(())
+    }
+
+    async fn find_settlement(&self, key: &PaymentKey) -> Result<Option<Settlement>, LedgerError> {
+        let find = || async {
+            let query = sqlx::query(SELECT).bind(key.0.as_slice());
+            let row = query.fetch_optional(&self.pool).await?;
+            Ok(row.map(|row| read(self, &row)).transpose()?)
+        };
+        self.retried(find).await
+    }
+
+    async fn wanted(&self, network: &str, limit: u32) -> Result<Vec<Settlement>, LedgerError> {
+        let find = || async {
+            let query = sqlx::query(WANTED).bind(network).bind(i64::from(limit));
+            Ok(read_all(self, &query.fetch_all(&self.pool).await?))
+        };
+        self.retried(find).await
+    }
+
+    async fn due(
+        &self,
+        network: &str,
+        quiet_ms: u64,
+        limit: u32,
+    ) -> Result<Vec<Settlement>, LedgerError> {
+        let find = || async {
+            let query = sqlx::query(DUE).bind(network).bind(i64::from(limit));
+            let rows = query.bind(signed(quiet_ms)).fetch_all(&self.pool).await?;
+            Ok(read_all(self, &rows))
+        };
+        self.retried(find).await
+    }
+
+    async fn looked(
+        &self,
+        lease: &Lease,
+        key: &PaymentKey,
+        next_in_ms: u64,
+    ) -> Result<(), LedgerError> {
+        let looked = || async {
+            let mut tx = leases::begin(self, lease).await?;
+            let query = sqlx::query(LOOKED).bind(signed(next_in_ms)).bind(key.0.as_slice());
+            query.execute(&mut *tx).await?;
+            Ok(tx.commit().await?)
+        };
+        self.retried(looked).await
+    }
+
+    async fn unresolved(&self, network: &str) -> Result<u64, LedgerError> {
+        let count = || async {
+            let row = sqlx::query(UNRESOLVED).bind(network).fetch_one(&self.pool).await?;
+            Ok(unsigned(&row, "open")?)
+        };
+        self.retried(count).await
+    }
+
+    async fn lane(&self, network: &str, signer: &str) -> Result<LaneRows, LedgerError> {
+        self.retried(|| slots::lane(self, network, signer)).await
+    }
+
+    async fn allocate_slot(
+        &self,
+        lease: &Lease,
+        network: &str,
+        signer: &str,
+        floor_nonce: u64,
+        key: &PaymentKey,
+    ) -> Result<Option<SlotRow>, LedgerError> {
+        self.retried(|| slots::allocate(self, lease, (network, signer), floor_nonce, key)).await
+    }
+
+    async fn record_attempt(
+        &self,
+        lease: &Lease,
+        slot: &SlotRow,
+        attempt: &Attempt,
+    ) -> Result<bool, LedgerError> {
+        self.retried(|| slots::record_attempt(self, lease, slot, attempt)).await
+    }
+
+    async fn make_no_op(&self, lease: &Lease, slot: &SlotRow) -> Result<bool, LedgerError> {
+        self.retried(|| slots::make_no_op(self, lease, slot)).await
+    }
+
+    async fn close_slots(
+        &self,
+        lease: &Lease,
+        network: &str,
+        signer: &str,
+        nonces: &[u64],
+    ) -> Result<(), LedgerError> {
+        let due = self.retried(|| slots::close(self, lease, (network, signer), nonces)).await?;
+        for key in due {
+            self.tell(key);
+        }
+        Ok(())
+    }
+
+    async fn reopen_slots(
+        &self,
+        lease: &Lease,
+        network: &str,
+        signer: &str,
+        from: u64,
+        to: u64,
+    ) -> Result<u64, LedgerError> {
+        self.retried(|| slots::reopen(self, lease, (network, signer), from..to)).await
+    }
+
+    async fn move_settlement(
+        &self,
+        lease: &Lease,
+        key: &PaymentKey,
+        from: SettlementState,
+        to: SettlementState,
+        evidence: Value,
+    ) -> Result<bool, LedgerError> {
+        // Proof comes and goes by record_mined and undo_mined; signing by record_attempt.
+        let special = matches!(to, SettlementState::Mined | SettlementState::Signed)
+            || (from == SettlementState::Mined && to != SettlementState::Final);
+        if !from.may_become(to) || special {
+            return Err(LedgerError::IllegalMove { from: from.name(), to: to.name() });
+        }
+        let moved = self.retried(|| moves::go(self, lease, key, (from, to), &evidence)).await?;
+        if moved {
+            self.tell(*key);
+        }
+        Ok(moved)
+    }
+
+    async fn record_mined(
+        &self,
+        lease: &Lease,
+        key: &PaymentKey,
+        from: SettlementState,
+        proof: &EvidenceRow,
+    ) -> Result<bool, LedgerError> {
+        let to = SettlementState::Mined;
+        if !from.may_become(to) {
+            return Err(LedgerError::IllegalMove { from: from.name(), to: to.name() });
+        }
+        let moved = self.retried(|| moves::mined(self, lease, key, from, proof)).await?;
+        if moved {
+            self.tell(*key);
+        }
+        Ok(moved)
+    }
+
+    async fn undo_mined(&self, lease: &Lease, key: &PaymentKey) -> Result<bool, LedgerError> {
+        let moved = self.retried(|| moves::undo(self, lease, key)).await?;
+        if moved {
+            self.tell(*key);
+        }
+        Ok(moved)
+    }
+
+    async fn count_try(&self, key: &PaymentKey) -> Result<i64, LedgerError> {
+        let count = || async {
+            let mut tx = self.begin().await?;
+            let query = sqlx::query(COUNT_TRY).bind(key.0.as_slice());
+            let tries = column(&query.fetch_one(&mut *tx).await?, "tries")?;
+            tx.commit().await?;
+            Ok(tries)
+        };
+        self.retried(count).await
+    }
+
+    async fn report_success(&self, key: &PaymentKey, caller: Uuid) -> Result<bool, LedgerError> {
+        // With a commit of its own: a success that was told must be on disk.
+        let report = || async {
+            let mut tx = self.begin().await?;
+            let query = sqlx::query(REPORT).bind(caller.to_string()).bind(key.0.as_slice());
+            let Some(row) = query.fetch_optional(&mut *tx).await? else { return Ok(false) };
+            let theirs = uuid(&row, "success_reported_to")? == caller;
+            tx.commit().await?;
+            Ok(theirs)
+        };
+        self.retried(report).await
+    }
+
+    fn moved(&self) -> broadcast::Receiver<PaymentKey> {
+        self.listen()
+    }
+}

@@ -1,0 +1,342 @@
+//! Nonce slots of the lanes on PostgreSQL: one intent for one nonce (U6), one live slot for one
+//! payment (U7), signed bytes stored before they leave.
+
+use std::ops::Range;
+
+use faregate_protocol::PaymentKey;
+use serde_json::json;
+use sqlx::postgres::PgRow;
+use sqlx::{Postgres, Transaction};
+
+use super::moves::{SUBJECT, step};
+use super::rows::{bytes32, column, signed, unsigned};
+use super::{Failure, PostgresLedger, journal, leases, now_ms};
+use crate::sealing::Sealed;
+use crate::{Attempt, LaneRows, Lease, LedgerError, SettlementState, SlotKind, SlotRow, SlotState};
+
+const LANE: (&str, &str) = ("lane", SUBJECT);
+
+/// Locks the payment first; whether it lives somewhere is asked only then.
+const RESERVED: &str =
+    "select 1 from settlements where payment_key = $1 and state = 0 for no key update";
+
+const LIVES: &str = "select 1 from slot_items where payment_key = $1 and live";
+
+/// New nonces of one lane are given out one by one, whatever leases their writers hold.
+const ALONE_ON_THE_LANE: &str =
+    "select pg_advisory_xact_lock(hashtextextended($1 || ' ' || $2, 0))";
+
+const NEXT_NONCE: &str = concat!(
+    "select coalesce(max(nonce) + 1, 0) as next from nonce_slots ",
+    "where network = $1 and signer = $2"
+);
+
+const INSERT_SLOT: &str =
+    "insert into nonce_slots (network, signer, nonce, kind, state) values ($1, $2, $3, $4, $5)";
+
+const INSERT_ITEM: &str =
+    "insert into slot_items (network, signer, nonce, payment_key) values ($1, $2, $3, $4)";
+
+const INSERT_ATTEMPT: &str = concat!(
+    "insert into attempts (transaction_hash, network, signer, nonce, raw, max_fee_wei, tip_wei, ",
+    "created_at_ms) values ($1, $2, $3, $4, $5, $6, $7, ",
+    now_ms!(),
+    ")"
+);
+
+/// A slot is signed only as what it was read as: for this payment, or as a no-op.
+const SIGN_SLOT: &str = concat!(
+    "update nonce_slots set state = 1 where network = $1 and signer = $2 and nonce = $3 ",
+    "and kind = $4 and state in (0, 1) and ($4 = 2 or exists (select 1 from slot_items i ",
+    "where i.network = $1 and i.signer = $2 and i.nonce = $3 and i.payment_key = $5))"
+);
+
+const MAKE_NO_OP: &str = concat!(
+    "update nonce_slots set kind = 2 where network = $1 and signer = $2 and nonce = $3 ",
+    "and state = 0 and kind = 0"
+);
+
+const DELETE_ITEMS: &str =
+    "delete from slot_items where network = $1 and signer = $2 and nonce = $3";
+
+const CLOSE: &str = concat!(
+    "update nonce_slots set state = 2 where network = $1 and signer = $2 and state <> 2 ",
+    "and nonce = any($3)"
+);
+
+const HURRY: &str = concat!(
+    "update settlements set next_look_ms = 0 where payment_key in (select payment_key from ",
+    "slot_items where network = $1 and signer = $2 and live and nonce = any($3)) ",
+    "returning payment_key"
+);
+
+const REOPEN: &str = concat!(
+    "update nonce_slots as s set state = case when exists (select 1 from attempts a where ",
+    "a.network = s.network and a.signer = s.signer and a.nonce = s.nonce) then 1 else 0 end ",
+    "where network = $1 and signer = $2 and nonce >= $3 and nonce < $4 and state = 2"
+);
+
+const FILL: &str = concat!(
+    "insert into nonce_slots (network, signer, nonce, kind, state) ",
+    "select $1, $2, n, 2, 0 from generate_series($3, $4 - 1) as n on conflict do nothing"
+);
+
+const OPEN: &str = concat!(
+    "select n.nonce, n.kind, i.payment_key, i.live from nonce_slots n left join lateral (",
+    "select payment_key, live from slot_items i where i.network = n.network ",
+    "and i.signer = n.signer and i.nonce = n.nonce order by payment_key limit 1) i on true ",
+    "where n.network = $1 and n.signer = $2 and n.state <> 2 order by n.nonce"
+);
+
+const ATTEMPTS: &str = concat!(
+    "select a.* from attempts a join nonce_slots n using (network, signer, nonce) ",
+    "where network = $1 and signer = $2 and n.state <> 2 order by a.made_order"
+);
+
+const LEAVE: &str = "update slot_items set live = false where payment_key = $1 and live";
+
+const NEWEST: &str = concat!(
+    "select network, signer, nonce from attempts a join slot_items i ",
+    "using (network, signer, nonce) where i.payment_key = $1 order by a.made_order desc limit 1"
+);
+
+const REVIVE: &str = concat!(
+    "update slot_items set live = true where network = $1 and signer = $2 and nonce = $3 ",
+    "and payment_key = $4"
+);
+
+const SIGNED_AGAIN: &str =
+    "update nonce_slots set state = 1 where network = $1 and signer = $2 and nonce = $3";
+
+pub(super) async fn lane(
+    ledger: &PostgresLedger,
+    network: &str,
+    signer: &str,
+) -> Result<LaneRows, Failure> {
+    let mut tx = ledger.begin_reading().await?;
+    let rows = sqlx::query(OPEN).bind(network).bind(signer).fetch_all(&mut *tx).await?;
+    let mut open =
+        rows.iter().map(|row| slot(row, (network, signer))).collect::<Result<Vec<_>, _>>()?;
+    let rows = sqlx::query(ATTEMPTS).bind(network).bind(signer).fetch_all(&mut *tx).await?;
+    for row in &rows {
+        let nonce = unsigned(row, "nonce")?;
+        if let Some(slot) = open.iter_mut().find(|slot| slot.nonce == nonce) {
+            slot.attempts.push(attempt(ledger, row)?);
+        }
+    }
+    let next_nonce = next_nonce(&mut tx, (network, signer)).await?;
+    Ok(LaneRows { open, next_nonce })
+}
+
+pub(super) async fn allocate(
+    ledger: &PostgresLedger,
+    lease: &Lease,
+    (network, signer): (&str, &str),
+    floor_nonce: u64,
+    key: &PaymentKey,
+) -> Result<Option<SlotRow>, Failure> {
+    let mut tx = leases::begin(ledger, lease).await?;
+    let reserved = sqlx::query(RESERVED).bind(key.0.as_slice());
+    if reserved.fetch_optional(&mut *tx).await?.is_none() {
+        return Ok(None);
+    }
+    let lives = sqlx::query(LIVES).bind(key.0.as_slice());
+    if lives.fetch_optional(&mut *tx).await?.is_some() {
+        return Ok(None);
+    }
+    sqlx::query(ALONE_ON_THE_LANE).bind(network).bind(signer).execute(&mut *tx).await?;
+    let nonce = next_nonce(&mut tx, (network, signer)).await?.max(floor_nonce);
+    sqlx::query(INSERT_SLOT)
+        .bind(network)
+        .bind(signer)
+        .bind(signed(nonce))
+        .bind(SlotKind::Single.number())
+        .bind(SlotState::Empty.number())
+        .execute(&mut *tx)
+        .await?;
+    sqlx::query(INSERT_ITEM)
+        .bind(network)
+        .bind(signer)
+        .bind(signed(nonce))
+        .bind(key.0.as_slice())
+        .execute(&mut *tx)
+        .await?;
+    tx.commit().await?;
+    Ok(Some(SlotRow {
+        network: network.to_owned(),
+        signer: signer.to_owned(),
+        nonce,
+        kind: SlotKind::Single,
+        key: Some(*key),
+        live: true,
+        attempts: Vec::new(),
+    }))
+}
+
+async fn next_nonce(
+    tx: &mut Transaction<'static, Postgres>,
+    (network, signer): (&str, &str),
+) -> Result<u64, Failure> {
+    let row = sqlx::query(NEXT_NONCE).bind(network).bind(signer).fetch_one(&mut **tx).await?;
+    Ok(unsigned(&row, "next")?)
+}
+
+pub(super) async fn record_attempt(
+    ledger: &PostgresLedger,
+    lease: &Lease,
+    slot: &SlotRow,
+    attempt: &Attempt,
+) -> Result<bool, Failure> {
+    let row = attempt.transaction.as_bytes();
+    let sealed = ledger.sealer.seal(Sealed::Transaction, row, &attempt.raw)?;
+    let mut tx = leases::begin(ledger, lease).await?;
+    // The first bytes of a slot are the payment's step to SIGNED; later ones replace them.
+    if let (Some(key), true) = (slot.key, slot.attempts.is_empty()) {
+        let (from, to) = (SettlementState::Reserved, SettlementState::Signed);
+        if !step(&mut tx, &key, from, to).await? {
+            return Ok(false);
+        }
+        let evidence = json!({
+            "transaction": attempt.transaction, "signer": slot.signer, "nonce": slot.nonce,
+        });
+        journal(&mut tx, LANE, &key, (from.name(), to.name()), &evidence).await?;
+    }
+    let done = sqlx::query(SIGN_SLOT)
+        .bind(&slot.network)
+        .bind(&slot.signer)
+        .bind(signed(slot.nonce))
+        .bind(slot.kind.number())
+        .bind(slot.key.map(|key| key.0.to_vec()))
+        .execute(&mut *tx)
+        .await?;
+    // Dropping the transaction takes the step back as well.
+    if done.rows_affected() != 1 {
+        return Ok(false);
+    }
+    sqlx::query(INSERT_ATTEMPT)
+        .bind(&attempt.transaction)
+        .bind(&slot.network)
+        .bind(&slot.signer)
+        .bind(signed(slot.nonce))
+        .bind(sealed)
+        .bind(attempt.max_fee_wei.to_string())
+        .bind(attempt.tip_wei.to_string())
+        .execute(&mut *tx)
+        .await?;
+    tx.commit().await?;
+    Ok(true)
+}
+
+pub(super) async fn make_no_op(
+    ledger: &PostgresLedger,
+    lease: &Lease,
+    slot: &SlotRow,
+) -> Result<bool, Failure> {
+    let mut tx = leases::begin(ledger, lease).await?;
+    for (sql, must_change) in [(MAKE_NO_OP, true), (DELETE_ITEMS, false)] {
+        let query = sqlx::query(sql).bind(&slot.network).bind(&slot.signer);
+        let done = query.bind(signed(slot.nonce)).execute(&mut *tx).await?;
+        if must_change && done.rows_affected() != 1 {
+            return Ok(false);
+        }
+    }
+    tx.commit().await?;
+    Ok(true)
+}
+
+/// Returns the payments that are due for a look.
+pub(super) async fn close(
+    ledger: &PostgresLedger,
+    lease: &Lease,
+    (network, signer): (&str, &str),
+    nonces: &[u64],
+) -> Result<Vec<PaymentKey>, Failure> {
+    let list: Vec<i64> = nonces.iter().map(|nonce| signed(*nonce)).collect();
+    let mut tx = leases::begin(ledger, lease).await?;
+    let due = sqlx::query(HURRY).bind(network).bind(signer).bind(&list);
+    let due = due.fetch_all(&mut *tx).await?;
+    let close = sqlx::query(CLOSE).bind(network).bind(signer).bind(&list);
+    close.execute(&mut *tx).await?;
+    tx.commit().await?;
+    let keys = due.iter().map(|row| bytes32(row, "payment_key").map(PaymentKey));
+    Ok(keys.collect::<Result<_, _>>()?)
+}
+
+pub(super) async fn reopen(
+    ledger: &PostgresLedger,
+    lease: &Lease,
+    (network, signer): (&str, &str),
+    nonces: Range<u64>,
+) -> Result<u64, Failure> {
+    let mut tx = leases::begin(ledger, lease).await?;
+    sqlx::query(ALONE_ON_THE_LANE).bind(network).bind(signer).execute(&mut *tx).await?;
+    let mut reopened = 0_u64;
+    for sql in [REOPEN, FILL] {
+        let query = sqlx::query(sql).bind(network).bind(signer);
+        let query = query.bind(signed(nonces.start)).bind(signed(nonces.end));
+        let done = query.execute(&mut *tx).await?;
+        reopened = reopened.saturating_add(done.rows_affected());
+    }
+    tx.commit().await?;
+    Ok(reopened)
+}
+
+/// The payment no longer lives in a slot.
+pub(super) async fn leave(
+    tx: &mut Transaction<'static, Postgres>,
+    key: &PaymentKey,
+) -> Result<(), Failure> {
+    sqlx::query(LEAVE).bind(key.0.as_slice()).execute(&mut **tx).await?;
+    Ok(())
+}
+
+/// The slot of the payment's newest transaction: network, signer, nonce.
+pub(super) async fn newest(
+    tx: &mut Transaction<'static, Postgres>,
+    key: &PaymentKey,
+) -> Result<Option<(String, String, i64)>, Failure> {
+    let row = sqlx::query(NEWEST).bind(key.0.as_slice()).fetch_optional(&mut **tx).await?;
+    let Some(row) = row else { return Ok(None) };
+    Ok(Some((column(&row, "network")?, column(&row, "signer")?, column(&row, "nonce")?)))
+}
+
+/// The payment lives in that slot again.
+pub(super) async fn come_back(
+    tx: &mut Transaction<'static, Postgres>,
+    key: &PaymentKey,
+    (network, signer, nonce): &(String, String, i64),
+) -> Result<(), Failure> {
+    let signed_again = sqlx::query(SIGNED_AGAIN).bind(network).bind(signer).bind(nonce);
+    signed_again.execute(&mut **tx).await?;
+    let revive = sqlx::query(REVIVE).bind(network).bind(signer).bind(nonce);
+    revive.bind(key.0.as_slice()).execute(&mut **tx).await?;
+    Ok(())
+}
+
+/// A slot without its attempts.
+fn slot(row: &PgRow, (network, signer): (&str, &str)) -> Result<SlotRow, LedgerError> {
+    let kind: i64 = column(row, "kind")?;
+    let key: Option<&[u8]> = column(row, "payment_key")?;
+    let key = key.map(|bytes| bytes.try_into().map(PaymentKey)).transpose();
+    let live: Option<bool> = column(row, "live")?;
+    Ok(SlotRow {
+        network: network.to_owned(),
+        signer: signer.to_owned(),
+        nonce: unsigned(row, "nonce")?,
+        kind: SlotKind::from_number(kind).ok_or(LedgerError::Corrupt { what: "kind" })?,
+        key: key.map_err(|_| LedgerError::Corrupt { what: "payment_key" })?,
+        live: live.unwrap_or_default(),
+        attempts: Vec::new(),
+    })
+}
+
+fn attempt(ledger: &PostgresLedger, row: &PgRow) -> Result<Attempt, LedgerError> {
+    let wei = |name: &'static str| {
+        let text: &str = column(row, name)?;
+        text.parse().map_err(|_| LedgerError::Corrupt { what: name })
+    };
+    let transaction: String = column(row, "transaction_hash")?;
+    let sealed: &[u8] = column(row, "raw")?;
+    let raw = ledger.sealer.open(Sealed::Transaction, transaction.as_bytes(), sealed)?;
+    Ok(Attempt { transaction, raw, max_fee_wei: wei("max_fee_wei")?, tip_wei: wei("tip_wei")? })
+}

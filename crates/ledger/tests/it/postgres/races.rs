@@ -1,0 +1,139 @@
+//! Several processes on one ledger; here each is a ledger with connections of its own.
+
+use std::time::Duration;
+
+use faregate_ledger::{
+    ClaimStore, Claimed, LedgerError, PostgresLedger, SettlementState, SettlementStore,
+};
+use sqlx::Row as _;
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+use super::raw;
+use crate::bench::{NETWORK, SIGNER, WAIT_MS, attempt};
+use crate::cluster;
+use crate::samples::{LEASE_MS, new_claim, new_settlement};
+use crate::seed::Dice;
+use crate::stores::connect;
+
+const RACERS: usize = 64;
+const ROUNDS: u8 = 5;
+const PAYMENTS: u8 = 20;
+/// Short, so that leases run out in the middle of the work.
+const TTL_MS: u64 = 15;
+const WORKERS: u64 = 4;
+
+async fn processes<const N: usize>() -> (String, [PostgresLedger; N]) {
+    let cluster = cluster::shared();
+    let database = cluster.database().await;
+    let mut ledgers = Vec::with_capacity(N);
+    for _ in 0..N {
+        ledgers.push(connect(&cluster.url(&database)).await);
+    }
+    (database, ledgers.try_into().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn u1_of_64_racing_claims_over_three_processes_one_wins() {
+    let (_, ledgers) = processes::<3>().await;
+    for n in 0..ROUNDS {
+        let mut racers = JoinSet::new();
+        for i in 0..RACERS {
+            let ledger = ledgers[i % ledgers.len()].clone();
+            racers.spawn(async move { ledger.claim(&new_claim(n), LEASE_MS).await });
+        }
+        let mut winners = 0;
+        while let Some(claimed) = racers.join_next().await {
+            winners += u32::from(matches!(claimed.unwrap().unwrap(), Claimed::Won(_)));
+        }
+        assert_eq!(winners, 1, "round {n}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_racing_sweepers_one_takes_a_claim_over() {
+    let (_, ledgers) = processes::<3>().await;
+    for n in 0..ROUNDS {
+        let Claimed::Won(hold) = ledgers[0].claim(&new_claim(n), 0).await.unwrap() else {
+            panic!("not won")
+        };
+        let mut racers = JoinSet::new();
+        for i in 0..RACERS / 4 {
+            let (ledger, key) = (ledgers[i % ledgers.len()].clone(), hold.key);
+            let state = faregate_ledger::ClaimState::Verified;
+            racers.spawn(async move { ledger.take_over(&key, state, LEASE_MS).await });
+        }
+        let mut takers = 0;
+        while let Some(taken) = racers.join_next().await {
+            takers += u32::from(taken.unwrap().unwrap().is_some());
+        }
+        assert_eq!(takers, 1, "round {n}");
+        let claim = ledgers[1].find_claim(&hold.key).await.unwrap().unwrap();
+        assert_eq!(claim.token, hold.token + 1);
+    }
+}
+
+/// Workers of two processes steal one lane from each other, and sleep through the ends of their
+/// leases: every payment still gets one nonce and is signed once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn u5_u6_u7_workers_that_steal_one_lane_from_each_other_sign_each_payment_once() {
+    let seed = Dice::seed();
+    println!("FAREGATE_TEST_SEED={seed}");
+    let (database, ledgers) = processes::<2>().await;
+    for n in 0..PAYMENTS {
+        ledgers[0].reserve(&new_settlement(n), WAIT_MS * 10).await.unwrap();
+    }
+    let mut workers = JoinSet::new();
+    for i in 0..WORKERS {
+        let ledger = ledgers[usize::try_from(i).unwrap() % ledgers.len()].clone();
+        workers.spawn(work(ledger, Dice::new(seed.wrapping_add(i))));
+    }
+    let mut lost = 0;
+    while let Some(times) = workers.join_next().await {
+        lost += times.unwrap();
+    }
+    println!("a lease was lost {lost} times");
+    for n in 0..PAYMENTS {
+        let row = ledgers[0].find_settlement(&new_settlement(n).key).await.unwrap().unwrap();
+        assert_eq!((row.state, row.transactions.len()), (SettlementState::Signed, 1), "{n}");
+    }
+    let lane = ledgers[0].lane(NETWORK, SIGNER).await.unwrap();
+    let nonces: Vec<_> = lane.open.iter().map(|slot| slot.nonce).collect();
+    assert_eq!(nonces, (0..u64::from(PAYMENTS)).collect::<Vec<_>>(), "dense");
+    let mut beside = raw(cluster::shared(), &database).await;
+    let signed = "select count(*) from journal where to_state = 'SIGNED'";
+    let signed: i64 = sqlx::query(signed).fetch_one(&mut beside).await.unwrap().get(0);
+    assert_eq!(signed, i64::from(PAYMENTS));
+}
+
+/// Takes the lane when it can and works on it until nothing is wanted; how often it lost it.
+async fn work(ledger: PostgresLedger, mut dice: Dice) -> u32 {
+    let (owner, mut lost) = (Uuid::new_v4(), 0);
+    loop {
+        let Some(lease) = ledger.lease("lane", owner, TTL_MS).await.unwrap() else {
+            tokio::time::sleep(Duration::from_millis(dice.below(TTL_MS))).await;
+            continue;
+        };
+        let lane = ledger.lane(NETWORK, SIGNER).await.unwrap();
+        let unsigned = lane.open.into_iter().find(|slot| slot.attempts.is_empty());
+        let wanted = ledger.wanted(NETWORK, 1).await.unwrap().pop();
+        // A pause of a process: sometimes beyond the end of the lease.
+        tokio::time::sleep(Duration::from_millis(dice.below(TTL_MS * 2))).await;
+        let done = match (unsigned, wanted) {
+            (Some(slot), _) => {
+                let n = slot.key.unwrap().0[0];
+                ledger.record_attempt(&lease, &slot, &attempt(n)).await.map(|_| ())
+            }
+            (None, Some(row)) => {
+                let slot = ledger.allocate_slot(&lease, NETWORK, SIGNER, 0, &row.new.key).await;
+                slot.map(|_| ())
+            }
+            (None, None) => return lost,
+        };
+        match done {
+            Ok(()) => {}
+            Err(LedgerError::LeaseLost { .. }) => lost += 1,
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
