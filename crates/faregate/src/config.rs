@@ -16,8 +16,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use faregate_facilitator::{Caller, Callers};
+use faregate_ledger::PostgresLedger;
 use faregate_protocol::{Network, PaymentKey};
-use faregate_telemetry::{LogConfig, LogFormat};
+use faregate_telemetry::{LogConfig, LogFormat, Redacted};
 
 pub(crate) use self::assets::Asset;
 pub(crate) use self::chains::ChainSettings;
@@ -44,6 +45,8 @@ const LEASE_BOUNDS: (u64, u64) = (100, 600_000);
 const SETTLE_WAIT_MS: u64 = 30_000;
 const SETTLE_WAIT_BOUNDS: (u64, u64) = (100, 120_000);
 const DEFAULT_LEDGER: &str = "sqlite://faregate.db";
+const POOL_SIZE: u64 = 20;
+const POOL_SIZE_BOUNDS: (u64, u64) = (1, 1000);
 
 /// What a configuration is for. Profiles differ only in defaults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,11 +65,23 @@ pub(crate) struct FacilitatorSettings {
     pub(crate) settle_wait: Duration,
 }
 
+/// A store and where it is.
+#[derive(Clone, Debug)]
+pub(crate) enum LedgerPlace {
+    /// The SQLite file.
+    Sqlite(PathBuf),
+    /// A database that other processes may use too.
+    Postgres {
+        /// It may hold a password.
+        url: Redacted<String>,
+        max_connections: u32,
+    },
+}
+
 /// Where payments are remembered.
 #[derive(Clone, Debug)]
 pub(crate) struct LedgerSettings {
-    /// The SQLite file.
-    pub(crate) file: PathBuf,
+    pub(crate) place: LedgerPlace,
     /// Seals what is secret in it; none: a key file beside the ledger, made at the first start.
     pub(crate) sealing_key: Option<SecretRef>,
     pub(crate) old_sealing_keys: Vec<SecretRef>,
@@ -251,20 +266,17 @@ fn ledger_settings(
     problems: &mut Vec<Problem>,
 ) -> Option<LedgerSettings> {
     let mut section = Section::open(entry, "ledger".to_owned(), "[ledger]", problems);
-    let url = section.text("url").unwrap_or_else(|| DEFAULT_LEDGER.to_owned());
-    let file = match url.strip_prefix("sqlite://") {
-        Some(path) if !path.is_empty() && !path.contains('?') => Some(PathBuf::from(path)),
-        _ => {
-            let reason = "this version keeps its ledger in SQLite";
-            section.problem("url", reason, "write sqlite://PATH");
-            None
-        }
-    };
+    let place = ledger_place(&mut section);
     let fix = "write env:NAME or file:PATH";
     let sealing_key = section.parsed("sealing_key", fix);
     if profile == Profile::Production && section.entry("sealing_key").is_none() {
         let reason = "production seals with a key of its own";
         section.problem("sealing_key", reason, "write sealing_key = \"file:/run/secrets/seal\"");
+    }
+    let shared = matches!(place, Some(LedgerPlace::Postgres { .. }));
+    if shared && profile != Profile::Production && section.entry("sealing_key").is_none() {
+        let reason = "a ledger in PostgreSQL has no file beside it for a key";
+        section.problem("sealing_key", reason, "write sealing_key = \"env:SEALING_KEY\"");
     }
     let mut old_sealing_keys = Vec::new();
     for text in section.texts("old_sealing_keys") {
@@ -275,7 +287,55 @@ fn ledger_settings(
             }
         }
     }
-    Some(LedgerSettings { file: file?, sealing_key, old_sealing_keys })
+    Some(LedgerSettings { place: place?, sealing_key, old_sealing_keys })
+}
+
+fn ledger_place(section: &mut Section<'_, '_>) -> Option<LedgerPlace> {
+    let text = section.text("url").unwrap_or_else(|| DEFAULT_LEDGER.to_owned());
+    let reference = text.starts_with("env:") || text.starts_with("file:");
+    let url = match text.parse::<SecretRef>() {
+        Ok(found) if reference => match found.resolve() {
+            Ok(url) => url,
+            Err(reason) => {
+                section.problem("url", reason, "set it, or write the URL");
+                return None;
+            }
+        },
+        _ => Redacted::new(text),
+    };
+    let pool_size = section.number("pool_size", POOL_SIZE, POOL_SIZE_BOUNDS);
+    if let Some(path) = url.expose().strip_prefix("sqlite://") {
+        if section.entry("pool_size").is_some() {
+            section.problem("pool_size", "only PostgreSQL has a pool", "leave it out");
+        }
+        if !path.is_empty() && !path.contains('?') {
+            return Some(LedgerPlace::Sqlite(PathBuf::from(path)));
+        }
+    }
+    let scheme = url.expose().split_once("://").map_or("", |(scheme, _)| scheme);
+    if !matches!(scheme, "postgres" | "postgresql") {
+        let reason = "the ledger is kept in SQLite or PostgreSQL";
+        section.problem("url", reason, "write sqlite://PATH, or postgres://... by reference");
+        return None;
+    }
+    if let Err(error) = PostgresLedger::check_url(url.expose()) {
+        section.problem("url", error.to_string(), "");
+        return None;
+    }
+    let of_file = section.entry("url").is_some_and(|entry| matches!(entry.origin, Origin::File(_)));
+    if of_file && !reference && has_password(url.expose()) {
+        let reason = "a password never stands in a configuration";
+        section.problem("url", reason, "write url = \"env:NAME\" or \"file:PATH\"");
+        return None;
+    }
+    let max_connections = u32::try_from(pool_size).unwrap_or(u32::MAX);
+    Some(LedgerPlace::Postgres { url, max_connections })
+}
+
+fn has_password(url: &str) -> bool {
+    url::Url::parse(url).is_ok_and(|url| {
+        url.password().is_some() || url.query_pairs().any(|(name, _)| name == "password")
+    })
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! Wiring: from settings to running roles, and back to nothing.
 
+mod ledger;
+
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,6 @@ use faregate_gate::{
     Gate, GateConfig, GateLayer, GateLimits, ProxyConfig, RemoteConfig, RemoteFacilitator,
     ReverseProxy, ServeConfig,
 };
-use faregate_ledger::{ClaimStore, Sealer, SettlementStore, SqliteLedger, sealing};
 use faregate_protocol::{Facilitator, address};
 use faregate_telemetry::{Checks, Metrics, ops};
 use tokio::net::TcpListener;
@@ -24,9 +24,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tower::Layer as _;
 
-use crate::config::{
-    Asset, ChainSettings, FacilitatorChoice, GateSettings, LedgerSettings, SecretRef, Settings,
-};
+use self::ledger::Ledger;
+use crate::config::{Asset, ChainSettings, FacilitatorChoice, GateSettings, Settings};
 use crate::server;
 
 /// Which roles this process plays.
@@ -59,7 +58,7 @@ pub(crate) struct Running {
     stop: watch::Sender<bool>,
     servers: JoinSet<()>,
     engine: Option<EngineRunning>,
-    ledger: SqliteLedger,
+    ledger: Ledger,
     addresses: Vec<(&'static str, SocketAddr)>,
 }
 
@@ -125,7 +124,7 @@ pub(crate) async fn start_on(
     ports: Ports,
     drain: Duration,
 ) -> anyhow::Result<Running> {
-    let ledger = open_ledger(&settings.ledger).await?;
+    let ledger = ledger::open(&settings.ledger).await?;
     let networks = settings.chains.iter().map(|chain| chain.network.to_string());
     let routes = settings.gate.iter().flat_map(|gate| &gate.routes);
     let priced = routes.flat_map(|r| r.options().iter().map(|o| o.network.to_string()));
@@ -220,53 +219,16 @@ async fn told(mut stopped: watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stop| *stop).await;
 }
 
-async fn open_ledger(settings: &LedgerSettings) -> anyhow::Result<SqliteLedger> {
-    let place = || format!("ledger {}", settings.file.display());
-    let sealer = sealer(settings).with_context(place)?;
-    SqliteLedger::open(&settings.file, sealer).await.with_context(place)
-}
-
-fn sealer(settings: &LedgerSettings) -> anyhow::Result<Sealer> {
-    let resolve = |reference: &SecretRef| {
-        reference.resolve().map_err(|reason| anyhow!("sealing key: {reason}"))
-    };
-    let first = match &settings.sealing_key {
-        Some(reference) => resolve(reference)?,
-        None => SecretRef::File(key_beside(&settings.file)?).resolve().map_err(|e| anyhow!(e))?,
-    };
-    let older = settings.old_sealing_keys.iter().map(resolve).collect::<Result<Vec<_>, _>>()?;
-    let older: Vec<&str> = older.iter().map(|key| key.expose().as_str()).collect();
-    Ok(Sealer::new(first.expose(), &older)?)
-}
-
-/// The key file of a ledger whose configuration names none; made once, for its owner only.
-fn key_beside(ledger: &Path) -> anyhow::Result<String> {
-    use std::io::Write as _;
-    use std::os::unix::fs::OpenOptionsExt as _;
-    const OWNER_ONLY: u32 = 0o600;
-    let path = format!("{}.seal", ledger.display());
-    let mut options = std::fs::OpenOptions::new();
-    match options.write(true).create_new(true).mode(OWNER_ONLY).open(&path) {
-        Ok(mut file) => {
-            file.write_all(sealing::new_key()?.as_bytes())?;
-            file.sync_all()?;
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-        Err(error) => bail!("{path}: {error}"),
-    }
-    Ok(path)
-}
-
 async fn start_engine(
     settings: &Settings,
-    ledger: &SqliteLedger,
+    ledger: &Ledger,
     metrics: &Metrics,
 ) -> anyhow::Result<(Engine, EngineRunning)> {
     let mut chains: Vec<Arc<dyn Chain>> = Vec::with_capacity(settings.chains.len());
     for chain in &settings.chains {
         chains.push(Arc::new(connect(chain).await?));
     }
-    let store: Arc<dyn SettlementStore> = Arc::new(ledger.clone());
+    let store = ledger.settlements();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     // The strictest floor holds for all: the engine has one set of limits.
     let floor = settings.chains.iter().map(|chain| chain.min_balance_wei).max();
@@ -336,7 +298,7 @@ fn remote_config(gate: &GateSettings, url: &url::Url) -> anyhow::Result<RemoteCo
 fn build_gate(
     settings: &GateSettings,
     lease_ms: u64,
-    ledger: &SqliteLedger,
+    ledger: &Ledger,
     facilitator: Arc<dyn Facilitator>,
     metrics: &Metrics,
 ) -> anyhow::Result<(Arc<Gate>, ReverseProxy)> {
@@ -349,15 +311,14 @@ fn build_gate(
         max_answer_bytes: settings.max_answer_bytes,
         ..GateLimits::default()
     };
-    let store: Arc<dyn ClaimStore> = Arc::new(ledger.clone());
-    let gate = Gate::new(config, store, facilitator, metrics.clone()).context("gate")?;
+    let gate = Gate::new(config, ledger.claims(), facilitator, metrics.clone()).context("gate")?;
     let proxy = ProxyConfig::new(gate.origin().clone());
     let proxy = ReverseProxy::new(&settings.upstream, proxy).context("gate.upstream")?;
     Ok((Arc::new(gate), proxy))
 }
 
-fn readiness(ledger: &SqliteLedger, engine: Option<&Engine>) -> Checks {
-    let ledger = ledger.clone();
+fn readiness(ledger: &Ledger, engine: Option<&Engine>) -> Checks {
+    let ledger = ledger.claims();
     let checks = Checks::new().with("ledger", move || {
         let ledger = ledger.clone();
         async move { ledger.ping().await.is_ok() }

@@ -183,6 +183,14 @@ impl PostgresLedger {
         Ok(Self { pool: calls, deployment, sealer: Arc::new(sealer), hints })
     }
 
+    /// Whether [`PostgresLedger::connect`] can read `url`; nothing is asked of a server.
+    ///
+    /// # Errors
+    /// [`LedgerError::BadUrl`], without the URL.
+    pub fn check_url(url: &str) -> Result<(), LedgerError> {
+        session::options(url).map(|_| ())
+    }
+
     /// Ends all connections after their running statements.
     pub async fn close(&self) {
         self.hints.close().await;

@@ -39,11 +39,24 @@ pub(crate) const KEYS: &[Key] = &[
     ),
     key("[log]", "format", "json (text in development)", "json or text"),
     key("[log]", "filter", "info", "Level, or directives such as faregate_engine=debug,info"),
-    key("[ledger]", "url", "sqlite://faregate.db", "Where payments are remembered: sqlite://PATH"),
+    key(
+        "[ledger]",
+        "url",
+        "sqlite://faregate.db",
+        "Where payments are remembered: sqlite://PATH for one process, or \
+         postgres://USER:PASSWORD@HOST/DATABASE?sslmode=verify-full for several; a URL with a \
+         password stands here by reference, env:NAME or file:PATH",
+    ),
+    key(
+        "[ledger]",
+        "pool_size",
+        "20",
+        "Most connections of this process to PostgreSQL; two more carry hints between processes",
+    ),
     key(
         "[ledger]",
         "sealing_key",
-        "a file beside the ledger; required in production",
+        "a file beside the SQLite file; required in production and with PostgreSQL",
         "Key that seals signed payments at rest, by reference; 64 hex digits",
     ),
     key(

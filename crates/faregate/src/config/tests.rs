@@ -41,7 +41,8 @@ fn a_short_file_is_complete() {
     assert_eq!(options[0].extra_text("name"), Some("USDC"));
     assert_eq!(gate.listen.port(), GATE_PORT);
     assert_eq!(settings.chains[0].assets[0].decimals, 6);
-    assert_eq!(settings.ledger.file, PathBuf::from("test.db"));
+    let LedgerPlace::Sqlite(file) = settings.ledger.place else { panic!("not SQLite") };
+    assert_eq!(file, PathBuf::from("test.db"));
 }
 
 #[test]
@@ -170,7 +171,7 @@ fn what_a_gate_would_refuse_is_said_by_the_check() {
 #[test]
 fn what_is_not_built_is_refused_and_not_ignored() {
     for (bad, key) in [
-        (GOOD.replace("sqlite://test.db", "postgres://x"), "ledger.url"),
+        (GOOD.replace("sqlite://test.db", "mysql://x"), "ledger.url"),
         (format!("{GOOD}settle = 'deferred'\n"), "gate.route[0].settle"),
         (format!("{GOOD}[facilitator]\nlisten = '0.0.0.0:1'\n"), "facilitator.listen"),
         (GOOD.replace("eip155:84532", "solana:mainnet"), "chain[0].network"),
@@ -206,6 +207,50 @@ fn production_names_its_sealing_key_and_never_holds_it() {
     let found = problems(&literal);
     assert_eq!(keys_of(&found), ["ledger.sealing_key"]);
     assert_eq!(found[0].value, "\"(masked)\"");
+}
+
+#[test]
+fn a_ledger_in_postgresql_is_named_without_its_password() {
+    let sealed = GOOD.replace("[ledger]", "[ledger]\nsealing_key = 'env:SEALING_KEY'");
+    let with = |url: &str| sealed.replace("sqlite://test.db", url);
+    let settings = read(&with("postgres://faregate@db/faregate?sslmode=require"), []).unwrap();
+    let LedgerPlace::Postgres { url, max_connections } = settings.ledger.place else {
+        panic!("not PostgreSQL")
+    };
+    assert_eq!(url.expose(), "postgres://faregate@db/faregate?sslmode=require");
+    assert_eq!(max_connections, 20);
+    for literal in ["postgres://u:hunter2@db/f", "postgresql://u@db/f?password=hunter2"] {
+        let found = problems(&with(literal));
+        assert_eq!(keys_of(&found), ["ledger.url"]);
+        assert!(!format!("{found:?}").contains("hunter2"), "{found:?}");
+        // The environment is where secrets are.
+        let variable = ("DATABASE_URL".to_owned(), literal.to_owned());
+        let settings = read(&sealed, [variable]).unwrap();
+        assert!(!format!("{settings:?}").contains("hunter2"), "{settings:?}");
+    }
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "postgres://u:hunter2@db/f\n").unwrap();
+    let reference = with(&format!("file:{}", file.path().display()));
+    let pooled = reference.replace("[ledger]", "[ledger]\npool_size = 7");
+    let place = read(&pooled, []).unwrap().ledger.place;
+    assert!(matches!(&place, LedgerPlace::Postgres { url, max_connections: 7 }
+        if url.expose() == "postgres://u:hunter2@db/f"));
+}
+
+#[test]
+fn what_is_wrong_with_a_ledger_is_said() {
+    let sealed = GOOD.replace("[ledger]", "[ledger]\nsealing_key = 'env:SEALING_KEY'");
+    let postgres = |text: &str| text.replace("sqlite://test.db", "postgres://u@db/f");
+    for (bad, keys) in [
+        (postgres(GOOD), ["ledger.sealing_key"].as_slice()),
+        (postgres(&format!("profile = 'production'\n{GOOD}")), &["ledger.sealing_key"]),
+        (sealed.replace("sqlite://test.db", "postgres://u@db/f?pasword=x"), &["ledger.url"]),
+        (sealed.replace("sqlite://test.db", "env:FAREGATE_TEST_NO_SUCH_VARIABLE"), &["ledger.url"]),
+        (sealed.replace("[ledger]", "[ledger]\npool_size = 7"), &["ledger.pool_size"]),
+        (postgres(&sealed.replace("[ledger]", "[ledger]\npool_size = 0")), &["ledger.pool_size"]),
+    ] {
+        assert_eq!(keys_of(&problems(&bad)), keys, "{bad}");
+    }
 }
 
 #[test]

@@ -1,0 +1,91 @@
+//! The ledger of a process: one of the stores, opened as the configuration says.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context as _, anyhow, bail};
+use faregate_ledger::{
+    ClaimStore, PostgresConfig, PostgresLedger, Sealer, SettlementStore, SqliteLedger, sealing,
+};
+
+use crate::config::{LedgerPlace, LedgerSettings, SecretRef};
+
+/// An open ledger. Cheap to clone.
+#[derive(Clone)]
+pub(super) enum Ledger {
+    Sqlite(SqliteLedger),
+    Postgres(PostgresLedger),
+}
+
+impl Ledger {
+    pub(super) fn claims(&self) -> Arc<dyn ClaimStore> {
+        match self {
+            Self::Sqlite(ledger) => Arc::new(ledger.clone()),
+            Self::Postgres(ledger) => Arc::new(ledger.clone()),
+        }
+    }
+
+    pub(super) fn settlements(&self) -> Arc<dyn SettlementStore> {
+        match self {
+            Self::Sqlite(ledger) => Arc::new(ledger.clone()),
+            Self::Postgres(ledger) => Arc::new(ledger.clone()),
+        }
+    }
+
+    pub(super) async fn close(&self) {
+        match self {
+            Self::Sqlite(ledger) => ledger.close().await,
+            Self::Postgres(ledger) => ledger.close().await,
+        }
+    }
+}
+
+pub(super) async fn open(settings: &LedgerSettings) -> anyhow::Result<Ledger> {
+    match &settings.place {
+        LedgerPlace::Sqlite(file) => {
+            let place = || format!("ledger {}", file.display());
+            let sealer = sealer(settings, Some(file)).with_context(place)?;
+            SqliteLedger::open(file, sealer).await.with_context(place).map(Ledger::Sqlite)
+        }
+        LedgerPlace::Postgres { url, max_connections } => {
+            const PLACE: &str = "ledger in PostgreSQL";
+            let sealer = sealer(settings, None).context(PLACE)?;
+            let config =
+                PostgresConfig { max_connections: *max_connections, ..PostgresConfig::default() };
+            let opened = PostgresLedger::connect(url.expose(), sealer, config).await;
+            opened.context(PLACE).map(Ledger::Postgres)
+        }
+    }
+}
+
+fn sealer(settings: &LedgerSettings, file: Option<&Path>) -> anyhow::Result<Sealer> {
+    let resolve = |reference: &SecretRef| {
+        reference.resolve().map_err(|reason| anyhow!("sealing key: {reason}"))
+    };
+    let first = match (&settings.sealing_key, file) {
+        (Some(reference), _) => resolve(reference)?,
+        (None, Some(file)) => resolve(&SecretRef::File(key_beside(file)?))?,
+        (None, None) => bail!("sealing key: none is named"),
+    };
+    let older = settings.old_sealing_keys.iter().map(resolve).collect::<Result<Vec<_>, _>>()?;
+    let older: Vec<&str> = older.iter().map(|key| key.expose().as_str()).collect();
+    Ok(Sealer::new(first.expose(), &older)?)
+}
+
+/// The key file of a ledger whose configuration names none; made once, for its owner only.
+fn key_beside(ledger: &Path) -> anyhow::Result<String> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    const OWNER_ONLY: u32 = 0o600;
+    let path = format!("{}.seal", ledger.display());
+    let mut options = std::fs::OpenOptions::new();
+    match options.write(true).create_new(true).mode(OWNER_ONLY).open(&path) {
+        Ok(mut file) => {
+            file.write_all(sealing::new_key()?.as_bytes())?;
+            file.sync_all()?;
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+        Err(error) => bail!("{path}: {error}"),
+    }
+    Ok(path)
+}
