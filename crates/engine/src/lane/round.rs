@@ -88,6 +88,12 @@ impl Lane {
         if mined.is_empty() {
             return Ok(());
         }
+        // Somebody else used a nonce before anything was signed for it: its payment, which would
+        // stay bound to the closed slot, needs another.
+        let unsigned = |slot: &&SlotRow| slot.kind == SlotKind::Single && slot.attempts.is_empty();
+        for slot in rows.open.iter().filter(|slot| mined.contains(&slot.nonce)).filter(unsigned) {
+            self.desk.store.make_no_op(lease, slot).await?;
+        }
         let network = self.desk.network();
         self.desk.store.close_slots(lease, network, &self.signer, &mined).await?;
         self.sent_at.retain(|nonce, _| !mined.contains(nonce));

@@ -304,6 +304,20 @@ async fn a_nonce_that_the_operator_used_by_hand_costs_a_new_nonce_and_nothing_el
     world.assert_moved(1);
 }
 
+/// Found by the simulation: the payment stayed in a closed slot and was let die.
+#[tokio::test]
+async fn a_nonce_that_was_used_by_hand_before_anything_was_signed_costs_a_new_nonce_only() {
+    let world = World::new(true).await;
+    world.chain.set_faults(Faults { signer_down: true, ..Faults::default() });
+    let (request, id) = (payment(1), Uuid::new_v4());
+    assert!(is(&world.settle(&request, id).await, "settlement_pending"));
+    world.chain.use_nonce(SIGNER);
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    world.chain.set_faults(Faults::default());
+    assert!(world.outcome(&request, id).await.success);
+    world.assert_moved(1);
+}
+
 #[tokio::test]
 async fn a_revert_of_ours_is_no_failure_and_costs_a_bounded_number_of_transactions() {
     let world = World::new(false).await;
