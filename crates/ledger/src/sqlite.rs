@@ -5,8 +5,11 @@
 //! durable: WAL with `synchronous = FULL`.
 
 mod claims;
+mod homes;
 mod kept;
 mod leases;
+mod reservations;
+mod settlement_rows;
 mod settlements;
 mod slots;
 

@@ -51,7 +51,8 @@ pub(super) fn options(url: &str) -> Result<PgConnectOptions, LedgerError> {
     }
     let named = parsed.query_pairs().any(|(name, _)| name == "application_name");
     let options = PgConnectOptions::from_str(url).map_err(|_| bad("a parameter has no sense"))?;
-    let options = options.disable_statement_logging();
+    // What the database only mentions would be logged at every start.
+    let options = options.disable_statement_logging().options([("client_min_messages", "warning")]);
     Ok(if named { options } else { options.application_name(APPLICATION) })
 }
 

@@ -1,20 +1,21 @@
-//! The engine's side of the ledger on SQLite: reservations, moves, reads. Nonce slots stand in
-//! `slots.rs`, leases in `leases.rs`.
+//! The engine's side of the ledger on SQLite: reservations, moves, lists. Nonce slots stand in
+//! `slots.rs`, leases in `leases.rs`, what a row looks like in `settlement_rows.rs`.
 
 use async_trait::async_trait;
-use faregate_protocol::{Amount, PaymentKey, PaymentRequest};
+use faregate_protocol::PaymentKey;
 use serde_json::{Value, json};
+use sqlx::Sqlite;
 use sqlx::query::Query;
-use sqlx::sqlite::{SqliteArguments, SqliteRow};
-use sqlx::{Row, Sqlite, Transaction};
+use sqlx::sqlite::SqliteArguments;
 use tokio::sync::broadcast;
 use uuid::Uuid;
 
+use super::reservations::{insert, seal, step};
+use super::settlement_rows::read;
 use super::{
-    SqliteLedger, bytes32, column, journal, leases, now_ms, signed, slots, unavailable, unsigned,
+    SqliteLedger, column, homes, journal, leases, now_ms, signed, slots, unavailable, unsigned,
     uuid,
 };
-use crate::sealing::Sealed;
 use crate::{
     Attempt, EvidenceRow, LaneRows, Lease, LedgerError, NewSettlement, Reserved, Settlement,
     SettlementState, SettlementStore, SlotRow,
@@ -23,21 +24,6 @@ use crate::{
 pub(super) const SUBJECT: &str = "settlement";
 const RECONCILER: &str = "reconciler";
 const API: &str = "api";
-
-const INSERT: &str = concat!(
-    "insert into settlements (payment_key, settle_id, caller_has_key, requirements_hash, ",
-    "payload_hash, request, network, payer, pay_to, asset, amount, valid_before, head_at_claim, ",
-    "state, wanted_until_ms, next_look_ms, created_at_ms, updated_at_ms) ",
-    "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ",
-    now_ms!(),
-    " + ?, ",
-    now_ms!(),
-    ", ",
-    now_ms!(),
-    ", ",
-    now_ms!(),
-    ") on conflict (payment_key) do nothing"
-);
 
 macro_rules! select {
     ($rest:expr) => {
@@ -71,14 +57,6 @@ const DUE: &str = concat!(
     " - ?3) order by s.state = 3, s.next_look_ms, s.payment_key limit ?2"
 );
 
-const MOVE: &str = concat!(
-    "update settlements set state = ?, version = version + 1, looks = 0, next_look_ms = ",
-    now_ms!(),
-    ", updated_at_ms = ",
-    now_ms!(),
-    " where payment_key = ? and state = ?"
-);
-
 const LOOKED: &str = concat!(
     "update settlements set looks = looks + 1, next_look_ms = ",
     now_ms!(),
@@ -95,11 +73,6 @@ const WANT: &str = concat!(
 const WANTED_TO_THE_END: &str = concat!(
     "update settlements set wanted_until_ms = min(valid_before, 9223372036854775) * 1000 ",
     "where payment_key = ?"
-);
-
-const TRANSACTIONS: &str = concat!(
-    "select a.transaction_hash from attempts a join slot_items i using (network, signer, nonce) ",
-    "where i.payment_key = ? order by a.made_order"
 );
 
 const REPORT: &str = concat!(
@@ -289,7 +262,7 @@ impl SettlementStore for SqliteLedger {
         }
         use SettlementState::{Dead, Quarantined, Reserved};
         if matches!(to, Reserved | Dead | Quarantined) {
-            slots::leave(&mut tx, key).await?;
+            homes::leave(&mut tx, key).await?;
         }
         let actor = if to == SettlementState::Broadcast { "lane" } else { RECONCILER };
         journal(&mut tx, actor, SUBJECT, key, (from.name(), to.name()), &evidence).await?;
@@ -323,7 +296,7 @@ impl SettlementStore for SqliteLedger {
         if stored.rows_affected() != 1 || !step(&mut tx, key, from, to).await? {
             return Ok(false);
         }
-        slots::leave(&mut tx, key).await?;
+        homes::leave(&mut tx, key).await?;
         let evidence = json!({
             "transaction": proof.transaction, "log_index": proof.log_index,
             "block": proof.block_number, "block_hash": proof.block_hash,
@@ -338,7 +311,7 @@ impl SettlementStore for SqliteLedger {
     async fn undo_mined(&self, lease: &Lease, key: &PaymentKey) -> Result<bool, LedgerError> {
         let from = SettlementState::Mined;
         let mut tx = leases::begin(self, lease).await?;
-        let newest = slots::newest(&mut tx, key).await?;
+        let newest = homes::newest(&mut tx, key).await?;
         let to = match newest {
             Some(_) => SettlementState::Broadcast,
             None => SettlementState::Reserved,
@@ -347,7 +320,7 @@ impl SettlementStore for SqliteLedger {
             return Ok(false);
         }
         if let Some(slot) = newest {
-            slots::come_back(&mut tx, key, &slot).await?;
+            homes::come_back(&mut tx, key, &slot).await?;
         }
         for sql in ["delete from evidence where payment_key = ?", WANTED_TO_THE_END] {
             sqlx::query(sql).bind(key.0.as_slice()).execute(&mut *tx).await.map_err(unavailable)?;
@@ -392,23 +365,6 @@ impl SettlementStore for SqliteLedger {
     }
 }
 
-/// The compare-and-set of every move.
-pub(super) async fn step(
-    tx: &mut Transaction<'static, Sqlite>,
-    key: &PaymentKey,
-    from: SettlementState,
-    to: SettlementState,
-) -> Result<bool, LedgerError> {
-    let done = sqlx::query(MOVE)
-        .bind(to.number())
-        .bind(key.0.as_slice())
-        .bind(from.number())
-        .execute(&mut **tx)
-        .await
-        .map_err(unavailable)?;
-    Ok(done.rows_affected() == 1)
-}
-
 async fn list(
     ledger: &SqliteLedger,
     query: Query<'static, Sqlite, SqliteArguments>,
@@ -427,117 +383,4 @@ async fn list(
         }
     }
     Ok(found)
-}
-
-fn seal(ledger: &SqliteLedger, new: &NewSettlement) -> Result<Vec<u8>, LedgerError> {
-    let request = serde_json::to_vec(&new.request)
-        .map_err(|_| LedgerError::Corrupt { what: "settlements.request" })?;
-    ledger.sealer.seal(Sealed::Request, &new.key.0, &request)
-}
-
-async fn insert(
-    tx: &mut Transaction<'static, Sqlite>,
-    new: &NewSettlement,
-    request: Vec<u8>,
-    wait_ms: u64,
-) -> Result<bool, LedgerError> {
-    let done = sqlx::query(INSERT)
-        .bind(new.key.0.as_slice())
-        .bind(new.settle_id.to_string())
-        .bind(i64::from(new.caller_has_key))
-        .bind(new.requirements_hash.as_slice())
-        .bind(new.payload_hash.as_slice())
-        .bind(request)
-        .bind(&new.network)
-        .bind(&new.payer)
-        .bind(&new.pay_to)
-        .bind(&new.asset)
-        .bind(new.amount.to_be_bytes().to_vec())
-        .bind(signed(new.valid_before))
-        .bind(signed(new.head_at_claim))
-        .bind(signed(wait_ms))
-        .execute(&mut **tx)
-        .await
-        .map_err(unavailable)?;
-    Ok(done.rows_affected() == 1)
-}
-
-async fn read(
-    ledger: &SqliteLedger,
-    tx: &mut Transaction<'static, Sqlite>,
-    row: &SqliteRow,
-) -> Result<Settlement, LedgerError> {
-    let key = PaymentKey(bytes32(row, "payment_key")?);
-    let request: &[u8] = column(row, "request")?;
-    let request = ledger.sealer.open(Sealed::Request, &key.0, request)?;
-    let request: PaymentRequest =
-        serde_json::from_slice(&request).map_err(|_| LedgerError::Corrupt { what: "request" })?;
-    let state: i64 = column(row, "state")?;
-    let truth = |name: &'static str| column::<'_, i64>(row, name).map(|number| number != 0);
-    let reported: Option<String> = column(row, "success_reported_to")?;
-    Ok(Settlement {
-        new: NewSettlement {
-            key,
-            settle_id: uuid(row, "settle_id")?,
-            caller_has_key: truth("caller_has_key")?,
-            requirements_hash: bytes32(row, "requirements_hash")?,
-            payload_hash: bytes32(row, "payload_hash")?,
-            request,
-            network: column(row, "network")?,
-            payer: column(row, "payer")?,
-            pay_to: column(row, "pay_to")?,
-            asset: column(row, "asset")?,
-            amount: Amount::from_be_bytes(bytes32(row, "amount")?),
-            valid_before: unsigned(row, "valid_before")?,
-            head_at_claim: unsigned(row, "head_at_claim")?,
-        },
-        state: SettlementState::from_number(state).ok_or(LedgerError::Corrupt { what: "state" })?,
-        version: column(row, "version")?,
-        success_reported_to: reported
-            .map(|text| text.parse())
-            .transpose()
-            .map_err(|_| LedgerError::Corrupt { what: "success_reported_to" })?,
-        tries: column(row, "tries")?,
-        wanted: truth("wanted")?,
-        looks: u32::try_from(unsigned(row, "looks")?).unwrap_or(u32::MAX),
-        in_open_slot: truth("in_open_slot")?,
-        transactions: transactions(tx, &key).await?,
-        evidence: evidence(tx, &key).await?,
-        reserved_unix_ms: column(row, "created_at_ms")?,
-        updated_unix_ms: column(row, "updated_at_ms")?,
-        read_unix_ms: column(row, "read_at_ms")?,
-    })
-}
-
-async fn transactions(
-    tx: &mut Transaction<'static, Sqlite>,
-    key: &PaymentKey,
-) -> Result<Vec<String>, LedgerError> {
-    let rows = sqlx::query(TRANSACTIONS)
-        .bind(key.0.as_slice())
-        .fetch_all(&mut **tx)
-        .await
-        .map_err(unavailable)?;
-    rows.iter().map(|row| row.try_get(0).map_err(unavailable)).collect()
-}
-
-async fn evidence(
-    tx: &mut Transaction<'static, Sqlite>,
-    key: &PaymentKey,
-) -> Result<Option<EvidenceRow>, LedgerError> {
-    let row = sqlx::query("select * from evidence where payment_key = ?")
-        .bind(key.0.as_slice())
-        .fetch_optional(&mut **tx)
-        .await
-        .map_err(unavailable)?;
-    row.map(|row| {
-        Ok(EvidenceRow {
-            transaction: column(&row, "transaction_hash")?,
-            log_index: unsigned(&row, "log_index")?,
-            block_number: unsigned(&row, "block_number")?,
-            block_hash: column(&row, "block_hash")?,
-            gas_used: unsigned(&row, "gas_used")?,
-        })
-    })
-    .transpose()
 }

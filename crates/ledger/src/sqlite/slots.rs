@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Sqlite, Transaction};
 
-use super::settlements::{SUBJECT, step};
+use super::reservations::step;
+use super::settlements::SUBJECT;
 use super::{
     SqliteLedger, bytes32, column, journal, leases, now_ms, signed, unavailable, unsigned,
 };
@@ -62,21 +63,6 @@ const REOPEN: &str = concat!(
     "update nonce_slots as s set state = case when exists (select 1 from attempts a where ",
     "a.network = s.network and a.signer = s.signer and a.nonce = s.nonce) then 1 else 0 end ",
     "where network = ? and signer = ? and nonce = ? and state = 2"
-);
-
-const NEWEST: &str = concat!(
-    "select a.network, a.signer, a.nonce from attempts a join slot_items i ",
-    "using (network, signer, nonce) where i.payment_key = ? order by a.made_order desc limit 1"
-);
-
-const REVIVE: &str = concat!(
-    "update slot_items set live = 1 where network = ?1 and signer = ?2 and nonce = ?3 ",
-    "and payment_key = ?4"
-);
-
-const SIGNED_AGAIN: &str = concat!(
-    "update nonce_slots set state = 1 where network = ?1 and signer = ?2 and nonce = ?3 ",
-    "and ?4 is not null"
 );
 
 pub(super) async fn lane(
@@ -306,53 +292,6 @@ pub(super) async fn reopen(
     }
     tx.commit().await.map_err(unavailable)?;
     Ok(reopened)
-}
-
-/// The payment no longer lives in a slot.
-pub(super) async fn leave(
-    tx: &mut Transaction<'static, Sqlite>,
-    key: &PaymentKey,
-) -> Result<(), LedgerError> {
-    sqlx::query("update slot_items set live = 0 where payment_key = ? and live = 1")
-        .bind(key.0.as_slice())
-        .execute(&mut **tx)
-        .await
-        .map_err(unavailable)?;
-    Ok(())
-}
-
-/// The slot of the payment's newest transaction: network, signer, nonce.
-pub(super) async fn newest(
-    tx: &mut Transaction<'static, Sqlite>,
-    key: &PaymentKey,
-) -> Result<Option<(String, String, i64)>, LedgerError> {
-    let newest = sqlx::query(NEWEST)
-        .bind(key.0.as_slice())
-        .fetch_optional(&mut **tx)
-        .await
-        .map_err(unavailable)?;
-    let name = newest
-        .map(|row| Ok((column(&row, "network")?, column(&row, "signer")?, column(&row, "nonce")?)));
-    name.transpose()
-}
-
-/// The payment lives in that slot again.
-pub(super) async fn come_back(
-    tx: &mut Transaction<'static, Sqlite>,
-    key: &PaymentKey,
-    (network, signer, nonce): &(String, String, i64),
-) -> Result<(), LedgerError> {
-    for sql in [REVIVE, SIGNED_AGAIN] {
-        sqlx::query(sql)
-            .bind(network)
-            .bind(signer)
-            .bind(nonce)
-            .bind(key.0.as_slice())
-            .execute(&mut **tx)
-            .await
-            .map_err(unavailable)?;
-    }
-    Ok(())
 }
 
 async fn read(

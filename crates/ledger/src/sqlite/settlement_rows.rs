@@ -1,0 +1,94 @@
+//! Settlements as SQLite returns them, with their transactions and their proof.
+
+use faregate_protocol::{Amount, PaymentKey, PaymentRequest};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row as _, Sqlite, Transaction};
+
+use super::{SqliteLedger, bytes32, column, unavailable, unsigned, uuid};
+use crate::sealing::Sealed;
+use crate::{EvidenceRow, LedgerError, NewSettlement, Settlement, SettlementState};
+
+const TRANSACTIONS: &str = concat!(
+    "select a.transaction_hash from attempts a join slot_items i using (network, signer, nonce) ",
+    "where i.payment_key = ? order by a.made_order"
+);
+
+pub(super) async fn read(
+    ledger: &SqliteLedger,
+    tx: &mut Transaction<'static, Sqlite>,
+    row: &SqliteRow,
+) -> Result<Settlement, LedgerError> {
+    let key = PaymentKey(bytes32(row, "payment_key")?);
+    let request: &[u8] = column(row, "request")?;
+    let request = ledger.sealer.open(Sealed::Request, &key.0, request)?;
+    let request: PaymentRequest =
+        serde_json::from_slice(&request).map_err(|_| LedgerError::Corrupt { what: "request" })?;
+    let state: i64 = column(row, "state")?;
+    let truth = |name: &'static str| column::<'_, i64>(row, name).map(|number| number != 0);
+    let reported: Option<String> = column(row, "success_reported_to")?;
+    Ok(Settlement {
+        new: NewSettlement {
+            key,
+            settle_id: uuid(row, "settle_id")?,
+            caller_has_key: truth("caller_has_key")?,
+            requirements_hash: bytes32(row, "requirements_hash")?,
+            payload_hash: bytes32(row, "payload_hash")?,
+            request,
+            network: column(row, "network")?,
+            payer: column(row, "payer")?,
+            pay_to: column(row, "pay_to")?,
+            asset: column(row, "asset")?,
+            amount: Amount::from_be_bytes(bytes32(row, "amount")?),
+            valid_before: unsigned(row, "valid_before")?,
+            head_at_claim: unsigned(row, "head_at_claim")?,
+        },
+        state: SettlementState::from_number(state).ok_or(LedgerError::Corrupt { what: "state" })?,
+        version: column(row, "version")?,
+        success_reported_to: reported
+            .map(|text| text.parse())
+            .transpose()
+            .map_err(|_| LedgerError::Corrupt { what: "success_reported_to" })?,
+        tries: column(row, "tries")?,
+        wanted: truth("wanted")?,
+        looks: u32::try_from(unsigned(row, "looks")?).unwrap_or(u32::MAX),
+        in_open_slot: truth("in_open_slot")?,
+        transactions: transactions(tx, &key).await?,
+        evidence: evidence(tx, &key).await?,
+        reserved_unix_ms: column(row, "created_at_ms")?,
+        updated_unix_ms: column(row, "updated_at_ms")?,
+        read_unix_ms: column(row, "read_at_ms")?,
+    })
+}
+
+async fn transactions(
+    tx: &mut Transaction<'static, Sqlite>,
+    key: &PaymentKey,
+) -> Result<Vec<String>, LedgerError> {
+    let rows = sqlx::query(TRANSACTIONS)
+        .bind(key.0.as_slice())
+        .fetch_all(&mut **tx)
+        .await
+        .map_err(unavailable)?;
+    rows.iter().map(|row| row.try_get(0).map_err(unavailable)).collect()
+}
+
+async fn evidence(
+    tx: &mut Transaction<'static, Sqlite>,
+    key: &PaymentKey,
+) -> Result<Option<EvidenceRow>, LedgerError> {
+    let row = sqlx::query("select * from evidence where payment_key = ?")
+        .bind(key.0.as_slice())
+        .fetch_optional(&mut **tx)
+        .await
+        .map_err(unavailable)?;
+    row.map(|row| {
+        Ok(EvidenceRow {
+            transaction: column(&row, "transaction_hash")?,
+            log_index: unsigned(&row, "log_index")?,
+            block_number: unsigned(&row, "block_number")?,
+            block_hash: column(&row, "block_hash")?,
+            gas_used: unsigned(&row, "gas_used")?,
+        })
+    })
+    .transpose()
+}
