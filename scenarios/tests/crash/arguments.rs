@@ -46,12 +46,12 @@ impl Arguments {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let mut read = Self {
             payments: 60,
-            replicas: 1,
+            replicas: 2,
             kills: 6,
             seed: now.as_secs(),
             points: false,
             limit: Duration::from_secs(SECONDS),
-            ledger: LedgerKind::Sqlite,
+            ledger: LedgerKind::Postgres,
             binary: None,
             keep: false,
         };
@@ -76,8 +76,8 @@ impl Arguments {
                 _ => return Err(format!("{word} is not known\nusage: {USAGE}")),
             }
         }
-        if !named && read.replicas > 1 {
-            read.ledger = LedgerKind::Postgres;
+        if !named && read.replicas == 1 {
+            read.ledger = LedgerKind::Sqlite;
         }
         read.checked()
     }

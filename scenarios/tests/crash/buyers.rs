@@ -20,6 +20,8 @@ pub(crate) const BUYERS: usize = 64;
 /// Every so often a payment is sent by several at once.
 const RIVALS_EVERY: u64 = 6;
 const RIVALS: usize = 3;
+/// Their streams of chance, beyond those of the buyers.
+const RIVAL_LANES: u64 = 1 << 32;
 /// Every so often a buyer that was served sends the header once more.
 const AGAIN_EVERY: u64 = 3;
 /// Pauses of a buyer: shorter than it is asked to make, because more requests find more.
@@ -124,7 +126,8 @@ impl Market {
         let rivals = if random.once_in(RIVALS_EVERY) { RIVALS - 1 } else { 0 };
         let others: Vec<JoinHandle<()>> = (1..=rivals)
             .map(|rival| {
-                let (market, mut random) = (Arc::clone(self), Random::new(self.seed, 1 << 40));
+                let lane = RIVAL_LANES + (payment * RIVALS + rival) as u64;
+                let (market, mut random) = (Arc::clone(self), Random::new(self.seed, lane));
                 std::thread::spawn(move || market.insist(payment, payment + rival, &mut random))
             })
             .collect();
