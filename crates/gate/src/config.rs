@@ -20,6 +20,9 @@ pub struct GateConfig {
     pub unmatched: Unmatched,
     /// Lease on a claim, in milliseconds, renewed every third of it.
     pub lease_ms: u64,
+    /// How long a bought answer is kept for repeats of its payment after the authorization has
+    /// ended. A payment that is not granted keeps its answer in any case.
+    pub answer_retention: Duration,
     /// Sizes and times.
     pub limits: GateLimits,
     /// The facilitator keeps its reply to every settle id, as ours does. With a foreign one, whose
@@ -36,6 +39,7 @@ impl GateConfig {
             routes,
             unmatched,
             lease_ms: limits::LEASE_MS,
+            answer_retention: limits::ANSWER_RETENTION,
             limits: GateLimits::default(),
             facilitator_remembers: false,
         }

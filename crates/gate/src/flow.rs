@@ -1,12 +1,13 @@
 //! The life of a priced request, from its header to the grant.
 //!
 //! Everything after the request was read runs in a task of its own: a client that disconnects
-//! changes nothing about what is claimed, settled and recorded. Only the grant is made by the
+//! changes nothing about what is claimed, kept, settled and recorded. Only the grant is made by the
 //! request's own future, right before its answer is returned, so that a payment whose client is
 //! gone stays redeemable.
 
 use std::sync::Arc;
 
+use faregate_ledger::{ClaimState, StoredAnswer};
 use faregate_protocol::{Reason, SettleResponse};
 use faregate_telemetry::crash_point;
 use futures::future::BoxFuture;
@@ -18,6 +19,7 @@ use crate::answers::Refusal;
 use crate::body::{BoxError, GateBody};
 use crate::cors;
 use crate::gate::{Gate, Working};
+use crate::kept_answer;
 use crate::lease::{Lease, Stop};
 use crate::route::Route;
 use crate::version::Version;
@@ -45,6 +47,8 @@ pub(crate) type Run = Box<
 enum End {
     /// Paid, held, and not granted yet.
     Ready(Box<Ready>),
+    /// Granted before: the same answer again.
+    Repeated { answer: Response<GateBody>, transaction: String },
     /// The application's own failure; nothing is granted.
     Failed(Response<GateBody>),
 }
@@ -52,7 +56,7 @@ enum End {
 /// An answer that waits for its grant.
 struct Ready {
     lease: Lease,
-    answer: Response<GateBody>,
+    answer: StoredAnswer,
     receipt: SettleResponse,
     version: Version,
 }
@@ -128,7 +132,7 @@ async fn pursue_detached(
             }
             granted
         }
-        Ok(End::Failed(answer)) => Ok(answer),
+        Ok(End::Repeated { answer, .. } | End::Failed(answer)) => Ok(answer),
         Err(refusal) => Err(refusal),
     };
     answered.map_err(|refusal| refusal.in_version(version))
@@ -137,10 +141,8 @@ async fn pursue_detached(
 impl Ready {
     /// The compare-and-set on disk after which the first byte may leave.
     async fn grant(self) -> Result<Response<GateBody>, Refusal> {
-        let Self { lease, mut answer, receipt, version } = self;
-        if !version.put_receipt(answer.headers_mut(), &receipt) {
-            return Err(Refusal::of(Reason::InternalError));
-        }
+        let Self { lease, answer, receipt, version } = self;
+        let answer = with_receipt(answer, &receipt, version)?;
         match lease.grant().await {
             Ok(()) => {
                 crash_point!("G12", soon);
@@ -156,18 +158,38 @@ impl Ready {
     }
 }
 
+/// What was kept, as it goes out to a buyer of this version.
+fn with_receipt(
+    answer: StoredAnswer,
+    receipt: &SettleResponse,
+    version: Version,
+) -> Result<Response<GateBody>, Refusal> {
+    let answer = kept_answer::response(answer).and_then(|mut answer| {
+        version.put_receipt(answer.headers_mut(), receipt).then_some(answer)
+    });
+    answer.ok_or_else(|| Refusal::of(Reason::InternalError))
+}
+
 async fn pursue(gate: &Arc<Gate>, presented: Presented, run: Run) -> Result<End, Refusal> {
     let network = presented.asked.payment_requirements.network.clone();
     let _active = gate.metrics.active_payment(network.as_str());
+    let version = presented.version;
     match known::standing(gate, &presented).await? {
         Standing::Fresh => fresh(gate, presented, run).await,
-        Standing::Paid { lease, receipt } => {
+        Standing::Paid { lease, receipt, answer: Some(answer) } => {
+            Ok(End::Ready(Box::new(Ready { lease, answer, receipt: *receipt, version })))
+        }
+        Standing::Paid { lease, receipt, answer: None } => {
             paid_before(gate, presented, run, lease, *receipt).await
+        }
+        Standing::Granted { receipt, answer } => {
+            let answer = with_receipt(answer, &receipt, version)?;
+            Ok(End::Repeated { answer, transaction: receipt.transaction })
         }
     }
 }
 
-/// Verify, claim, run, settle.
+/// Verify, claim, run, keep the answer, settle.
 async fn fresh(gate: &Arc<Gate>, presented: Presented, run: Run) -> Result<End, Refusal> {
     if let Some(unfit) = presented.unfit {
         return Err(Refusal::of(unfit));
@@ -175,27 +197,35 @@ async fn fresh(gate: &Arc<Gate>, presented: Presented, run: Run) -> Result<End, 
     verify::verify(gate, &presented).await?;
     let mut lease = claim::claim(gate, &presented).await?;
     crash_point!("G3");
-    let (asked, key) = (presented.asked.clone(), presented.key);
-    let (payer, version) = (presented.payer.clone(), presented.version);
+    let (asked, payer) = (presented.asked.clone(), presented.payer.clone());
+    let version = presented.version;
     let ran = run::run(gate, presented, run, &lease).await.map_err(nothing_sent)?;
     match ran {
         Ran::Good(answer) => {
             crash_point!("G6");
-            let receipt = settle::first(gate, &mut lease, key, asked, payer).await?;
+            lease.keep(&answer, &asked).await.map_err(nothing_sent)?;
+            crash_point!("G7");
+            let receipt = settle::first(gate, &mut lease, &asked, &payer).await?;
             Ok(End::Ready(Box::new(Ready { lease, answer, receipt, version })))
         }
         Ran::Failed(answer) => {
-            claim::release(&mut lease, "handler_failed").await.map_err(nothing_sent)?;
+            release(&mut lease, "handler_failed").await?;
             Ok(End::Failed(answer))
         }
         Ran::Broken(reason) => {
-            claim::release(&mut lease, reason.code()).await.map_err(nothing_sent)?;
+            release(&mut lease, reason.code()).await?;
             Err(Refusal::of(reason))
         }
     }
 }
 
-/// The money moved in an earlier request that got no answer: run again and grant, settle nothing.
+/// There is nothing to settle for.
+async fn release(lease: &mut Lease, why: &str) -> Result<(), Refusal> {
+    claim::release(lease, ClaimState::Verified, why).await.map_err(nothing_sent)
+}
+
+/// The money moved in an earlier request whose answer was not kept: run again and grant, settle
+/// nothing.
 async fn paid_before(
     gate: &Arc<Gate>,
     presented: Presented,

@@ -10,15 +10,17 @@ use http::Uri;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::backoff::Backoff;
 use crate::challenge::challenge;
 use crate::config::{GateConfig, GateLimits};
 use crate::error::GateError;
 use crate::lease::Lease;
 use crate::limits;
 use crate::origin::Origin;
-use crate::remembered::Remembered;
 use crate::route::Route;
 use crate::route_table::RouteTable;
+
+const MS_PER_SEC: u64 = 1000;
 
 /// What stands before the priced resources of one origin. Shared by every request.
 pub struct Gate {
@@ -27,10 +29,11 @@ pub struct Gate {
     pub(crate) limits: GateLimits,
     pub(crate) facilitator_remembers: bool,
     pub(crate) lease_ms: u64,
+    pub(crate) answer_retention: Duration,
     pub(crate) store: Arc<dyn ClaimStore>,
     pub(crate) facilitator: Arc<dyn Facilitator>,
     pub(crate) metrics: Metrics,
-    pub(crate) remembered: Remembered,
+    pub(crate) backoff: Backoff,
     running: watch::Sender<usize>,
 }
 
@@ -56,10 +59,11 @@ impl Gate {
             limits: config.limits,
             facilitator_remembers: config.facilitator_remembers,
             lease_ms: config.lease_ms,
+            answer_retention: config.answer_retention,
             store,
             facilitator,
             metrics,
-            remembered: Remembered::default(),
+            backoff: Backoff::default(),
             running: watch::Sender::new(0),
         })
     }
@@ -152,4 +156,9 @@ impl Drop for Working {
 pub(crate) fn now_unix_ms() -> u64 {
     let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Unix time in seconds; see [`now_unix_ms`].
+pub(crate) fn now_unix_secs() -> u64 {
+    now_unix_ms() / MS_PER_SEC
 }

@@ -5,7 +5,8 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use faregate_ledger::{Claim, ClaimMove, ClaimState, ClaimStore, Hold, LedgerError};
+use faregate_ledger::{ClaimMove, ClaimState, ClaimStore, Hold, LedgerError, StoredAnswer};
+use faregate_protocol::PaymentRequest;
 use faregate_telemetry::crash_point;
 use serde_json::Value;
 use tokio::sync::watch;
@@ -13,8 +14,6 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::Instrument;
 use uuid::Uuid;
-
-use crate::limits;
 
 /// Renewals in one life of a lease.
 const RENEWALS: u32 = 3;
@@ -75,52 +74,36 @@ impl Lease {
         evidence: Value,
     ) -> Result<(), Stop> {
         let step = ClaimMove { from, to, transaction, evidence };
-        match self.store.move_claim(&self.hold, step).await {
-            Ok(true) => {
-                self.ended = matches!(to, ClaimState::Released | ClaimState::NotCharged);
-                Ok(())
-            }
-            Ok(false) => Err(Stop::Lost),
-            Err(error) => Err(Stop::Ledger(error)),
-        }
+        held(self.store.move_claim(&self.hold, step).await)?;
+        self.ended = matches!(to, ClaimState::Released | ClaimState::NotCharged);
+        Ok(())
     }
 
-    /// SETTLED to GRANTED, once for ever. Anything but `Ok` means: send nothing.
+    /// VERIFIED to EXECUTED, with the answer and the payment as it will be asked to be settled.
+    pub(crate) async fn keep(
+        &mut self,
+        answer: &StoredAnswer,
+        request: &PaymentRequest,
+    ) -> Result<(), Stop> {
+        held(self.store.keep_answer(&self.hold, answer, request).await)
+    }
+
+    /// SETTLED to GRANTED, once for ever. Anything but `Ok` means: send nothing. Where the ledger
+    /// stored it all the same, the buyer's retry gets the answer that was kept.
     ///
-    /// A ledger that fails here may have stored the grant all the same. An answer that is not sent
-    /// would then be lost for good, so the claim is looked at before that is accepted.
-    pub(crate) async fn grant(mut self) -> Result<(), Stop> {
+    /// A client that hangs up meanwhile does not break it off: a statement that is dropped half-way
+    /// costs the ledger its connection.
+    pub(crate) async fn grant(self) -> Result<(), Stop> {
+        let granting = tokio::spawn(self.granted().in_current_span());
+        granting.await.unwrap_or(Err(Stop::Lost))
+    }
+
+    async fn granted(mut self) -> Result<(), Stop> {
         crash_point!("G10");
-        let grant_id = Uuid::new_v4();
-        let mut granted = self.ask_for_grant(grant_id).await;
-        for _ in 1..limits::GRANT_TRIES {
-            let Err(Stop::Ledger(_)) = &granted else { break };
-            tokio::time::sleep(limits::GRANT_PAUSE).await;
-            granted = self.look_for_grant(grant_id).await;
-        }
+        let granted = held(self.store.grant(&self.hold, Uuid::new_v4()).await);
         crash_point!("G11");
         self.ended = granted.is_ok();
         granted
-    }
-
-    async fn ask_for_grant(&self, grant_id: Uuid) -> Result<(), Stop> {
-        match self.store.grant(&self.hold, grant_id).await {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(Stop::Lost),
-            Err(error) => Err(Stop::Ledger(error)),
-        }
-    }
-
-    /// GRANTED under our token is our own grant: no other holder ever has the same token. If it is
-    /// not granted, asking once more is safe for the same reason.
-    async fn look_for_grant(&self, grant_id: Uuid) -> Result<(), Stop> {
-        let found = self.store.find_claim(&self.hold.key).await.map_err(Stop::Ledger)?;
-        let is_ours =
-            |claim: Claim| claim.state == ClaimState::Granted && claim.token == self.hold.token;
-        if found.is_some_and(is_ours) {
-            return Ok(());
-        }
-        self.ask_for_grant(grant_id).await
     }
 
     /// Ends the lease early and waits until that is stored; the state stays.
@@ -128,6 +111,15 @@ impl Lease {
         self.renewal.abort();
         self.ended = true;
         self.store.let_go(&self.hold).await
+    }
+}
+
+/// What a compare-and-set under the hold came to.
+fn held(stored: Result<bool, LedgerError>) -> Result<(), Stop> {
+    match stored {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Stop::Lost),
+        Err(error) => Err(Stop::Ledger(error)),
     }
 }
 

@@ -37,6 +37,7 @@
 
 mod answer_headers;
 mod answers;
+mod backoff;
 mod body;
 mod challenge;
 mod config;
@@ -49,6 +50,7 @@ mod future;
 mod gate;
 mod hop_by_hop;
 mod http_client;
+mod kept_answer;
 mod layer;
 mod lease;
 pub mod limits;
@@ -57,7 +59,6 @@ mod path;
 mod pattern;
 mod proxy;
 mod receipt;
-mod remembered;
 mod remote;
 mod request_headers;
 mod route;

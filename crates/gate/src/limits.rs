@@ -36,10 +36,6 @@ pub const SETTLE_AGAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// What the gate waits beyond the deadline it gave, so that a facilitator's own "pending", which
 /// names the transaction, arrives before the gate gives up.
 pub const SETTLE_GRACE: Duration = Duration::from_secs(1);
-/// How often a grant is asked or looked for when the ledger fails at it.
-pub const GRANT_TRIES: u32 = 3;
-/// Pause between two of these.
-pub const GRANT_PAUSE: Duration = Duration::from_millis(25);
 /// `Retry-After` when a payment is being worked on, in seconds.
 pub const RETRY_AFTER_SECS: u64 = 1;
 /// `Retry-After` while a settlement is not proven, in seconds.
@@ -50,12 +46,28 @@ pub const SWEEP_EVERY: Duration = Duration::from_secs(2);
 pub const SWEEP_BATCH: u32 = 100;
 /// Settlements the sweeper asks about at once.
 pub const SWEEP_AT_ONCE: usize = 8;
-/// How long after the end of its authorization a settlement is still asked about, in seconds.
-pub const REMEMBERED_AFTER_SECS: u64 = 24 * 3600;
-/// Unresolved settlements whose payment is kept in memory for the sweeper.
-pub const MAX_REMEMBERED: usize = 10_000;
+/// Open settlements the sweeper reads in one round.
+pub const SWEEP_OPEN: u32 = 1000;
+/// Settlements the sweeper asks about in one round.
+pub const SWEEP_ASKS: usize = 64;
 /// Longest wait of the sweeper between two questions about one settlement.
 pub const MAX_SWEEP_BACKOFF: Duration = Duration::from_secs(60);
+/// How long after the end of its authorization a settlement is asked about that often, in seconds.
+pub const ASKED_OFTEN_AFTER_SECS: u64 = 24 * 3600;
+/// Longest wait between two questions about one that is older.
+pub const MAX_OLD_SWEEP_BACKOFF: Duration = Duration::from_secs(3600);
+/// Settlements whose next question the sweeper has in memory.
+pub const MAX_BACKOFFS: usize = 10_000;
+/// How long a question stays due in memory that nobody asks for any more.
+pub const STALE_BACKOFF: Duration = Duration::from_secs(300);
+/// Default time for which an answer is kept after the end of its authorization.
+pub const ANSWER_RETENTION: Duration = Duration::from_secs(24 * 3600);
+/// How often answers are looked for whose time is over.
+pub const FORGET_EVERY: Duration = Duration::from_secs(180);
+/// Answers forgotten in one transaction: each may be as large as an answer may.
+pub const FORGET_BATCH: u32 = 100;
+/// Such transactions in one go.
+pub const FORGET_BATCHES: u32 = 1000;
 /// Routes in one table.
 pub const MAX_ROUTES: usize = 10_000;
 /// Options of one route.

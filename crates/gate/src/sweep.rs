@@ -1,51 +1,60 @@
-//! The sweeper: looks after claims whose holder is gone.
+//! The sweeper: looks after claims whose holder is gone. Any process may sweep for any other that
+//! shares its ledger; who takes a claim over is in charge of it.
 //!
-//! Where settle was never asked (VERIFIED, EXECUTED) the claim is released. Where it was (SETTLING,
-//! UNRESOLVED) the question is repeated under the same settle id and the outcome is recorded. It
-//! never grants: only a request can take an answer away.
+//! Where nothing was sent (VERIFIED) the claim is released. Where the answer is kept and settle was
+//! never asked (EXECUTED) it waits for the buyer, who gets that answer for the asking, and is
+//! released when there is too little time left to settle. Where settle was asked (SETTLING,
+//! UNRESOLVED) the question is repeated as it was kept, under the same settle id, and the outcome
+//! is recorded. It never grants: only a request can take an answer away.
 //!
-//! To repeat a question it needs the signed payment, which the ledger does not hold yet. It
-//! therefore repeats only those that this process still has in memory, a bounded number; all others
-//! wait for the buyer's retry, which carries the payment, or for the facilitator's own reconciler.
+//! It also forgets kept answers whose time is over.
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use faregate_ledger::{Claim, ClaimState, LedgerError};
-use faregate_protocol::PaymentKey;
 use futures::{StreamExt, stream};
 use serde_json::json;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::flow::settle;
-use crate::gate::{Gate, now_unix_ms};
+use crate::gate::{Gate, now_unix_secs};
 use crate::limits;
-use crate::remembered::Asked;
-
-const MS_PER_SEC: u64 = 1000;
 
 impl Gate {
-    /// Sweeps now and every few seconds until `shutdown` resolves.
+    /// Sweeps now and every few seconds, and forgets old answers every few minutes, until
+    /// `shutdown` resolves.
     pub fn spawn_sweeper(
         self: &Arc<Self>,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> JoinHandle<()> {
         let gate = Arc::clone(self);
         tokio::spawn(async move {
-            let mut shutdown = std::pin::pin!(shutdown);
-            loop {
-                let round = async {
-                    gate.sweep().await;
-                    tokio::time::sleep(gate.limits.sweep_every).await;
-                };
-                tokio::select! {
-                    biased;
-                    () = shutdown.as_mut() => return,
-                    () = round => {}
-                }
+            let work = async { tokio::join!(gate.keep_sweeping(), gate.keep_forgetting()) };
+            tokio::select! {
+                biased;
+                () = shutdown => {}
+                _ = work => {}
             }
         })
+    }
+
+    async fn keep_sweeping(self: &Arc<Self>) {
+        loop {
+            self.sweep().await;
+            tokio::time::sleep(self.limits.sweep_every).await;
+        }
+    }
+
+    async fn keep_forgetting(&self) {
+        loop {
+            if let Err(error) = self.forget_old_answers().await {
+                tracing::warn!(%error, "old answers could not be forgotten");
+            }
+            tokio::time::sleep(limits::FORGET_EVERY).await;
+        }
     }
 
     /// One round.
@@ -53,21 +62,44 @@ impl Gate {
         if let Err(error) = self.release_abandoned().await {
             tracing::warn!(%error, "abandoned claims could not be released");
         }
-        let due = stream::iter(self.remembered.take_due(Instant::now()));
-        let ask = |(key, asked): (PaymentKey, Asked)| async move {
-            if let Err(error) = self.ask_about(&key, asked).await {
-                tracing::warn!(%error, payment = key.short(), "a settlement was not asked about");
+        match self.due_settlements().await {
+            Ok(due) => {
+                let ask = |claim| self.ask_about(claim);
+                stream::iter(due).for_each_concurrent(limits::SWEEP_AT_ONCE, ask).await;
             }
-        };
-        due.for_each_concurrent(limits::SWEEP_AT_ONCE, ask).await;
+            Err(error) => tracing::warn!(%error, "open settlements could not be read"),
+        }
+    }
+
+    /// Forgets the answers of payments that have ended and whose authorization ended longer ago
+    /// than [`GateConfig::answer_retention`](crate::GateConfig::answer_retention), in bounded
+    /// steps. Returns how many.
+    ///
+    /// # Errors
+    /// [`LedgerError`]; some may have been forgotten.
+    pub async fn forget_old_answers(&self) -> Result<u64, LedgerError> {
+        let after_ms = u64::try_from(self.answer_retention.as_millis()).unwrap_or(u64::MAX);
+        let mut total = 0_u64;
+        for _ in 0..limits::FORGET_BATCHES {
+            let forgotten = self.store.forget_answers(after_ms, limits::FORGET_BATCH).await?;
+            total = total.saturating_add(forgotten);
+            if forgotten < u64::from(limits::FORGET_BATCH) {
+                break;
+            }
+        }
+        Ok(total)
     }
 
     /// Settle was never asked for these.
     async fn release_abandoned(&self) -> Result<(), LedgerError> {
-        let states = [ClaimState::Verified, ClaimState::Executed];
-        for claim in self.store.unheld_claims(&states, limits::SWEEP_BATCH).await? {
-            let key = &claim.new.key;
-            let Some(mut lease) = self.take_over(key, claim.state).await? else { continue };
+        // Apart, so that those that wait for their buyer leave the others their share of a round.
+        let verified = self.unheld(ClaimState::Verified).await?;
+        let executed = self.unheld(ClaimState::Executed).await?;
+        let late = executed.into_iter().filter(settle::is_too_late);
+        for claim in verified.into_iter().chain(late) {
+            let Some(mut lease) = self.take_over(&claim.new.key, claim.state).await? else {
+                continue;
+            };
             let evidence = json!({ "reason": "holder gone" });
             // Whoever has moved it meanwhile is in charge of it.
             let _ = lease.step(claim.state, ClaimState::Released, None, evidence).await;
@@ -75,39 +107,56 @@ impl Gate {
         Ok(())
     }
 
-    async fn ask_about(
-        self: &Arc<Self>,
-        key: &PaymentKey,
-        asked: Asked,
-    ) -> Result<(), LedgerError> {
-        let Some(claim) = self.store.find_claim(key).await? else { return Ok(()) };
-        if claim.held {
-            return Ok(());
-        }
-        let is_open = matches!(claim.state, ClaimState::Settling | ClaimState::Unresolved);
-        let worth_until = claim.new.valid_before.saturating_add(limits::REMEMBERED_AFTER_SECS);
-        if !is_open || now_unix_ms() / MS_PER_SEC > worth_until {
-            self.remembered.forget(key);
-            return Ok(());
-        }
-        self.repeat(claim, asked).await
+    async fn unheld(&self, state: ClaimState) -> Result<Vec<Claim>, LedgerError> {
+        self.store.unheld_claims(&[state], limits::SWEEP_BATCH).await
     }
 
-    async fn repeat(self: &Arc<Self>, claim: Claim, asked: Asked) -> Result<(), LedgerError> {
-        let key = &claim.new.key;
-        // Buyers go first: without a free seat the question waits for the next round.
-        let Some(working) = self.working() else { return Ok(()) };
-        let Some(mut lease) = self.take_over(key, claim.state).await? else { return Ok(()) };
+    /// Claims whose settlement was asked for, is not proven, and is to be asked about now.
+    async fn due_settlements(&self) -> Result<Vec<Claim>, LedgerError> {
+        let states = [ClaimState::Settling, ClaimState::Unresolved];
+        let open = self.store.unheld_claims(&states, limits::SWEEP_OPEN).await?;
+        let now = Instant::now();
+        self.backoff.forget_stale(now);
+        let is_due = |claim: &Claim| self.backoff.is_due(claim.new.key, longest_pause(claim), now);
+        Ok(open.into_iter().filter(is_due).take(limits::SWEEP_ASKS).collect())
+    }
+
+    async fn ask_about(self: &Arc<Self>, claim: Claim) {
+        // Buyers go first: without a free seat the question waits for another round.
+        let Some(working) = self.working() else { return };
         let gate = Arc::clone(self);
+        // A panic in there leaves the claim as it was.
         let asking = tokio::spawn(async move {
             let _working = working;
-            let outcome = settle::again(&gate, &mut lease, &claim, asked.request).await;
-            if let Err(refusal) = outcome {
-                tracing::debug!(code = refusal.code(), "a settlement was asked about again");
+            if let Err(error) = gate.repeat(&claim).await {
+                let payment = claim.new.key.short();
+                tracing::warn!(%error, payment, "a settlement was not asked about");
             }
         });
-        // A panic in there leaves the claim as it was.
         let _ = asking.await;
+    }
+
+    async fn repeat(&self, claim: &Claim) -> Result<(), LedgerError> {
+        let key = &claim.new.key;
+        let Some(mut lease) = self.take_over(key, claim.state).await? else { return Ok(()) };
+        let Some(request) = self.store.find_request(key).await? else {
+            tracing::warn!(payment = key.short(), "only the buyer can ask about this settlement");
+            return Ok(());
+        };
+        if let Err(refusal) = settle::again(self, &mut lease, claim, &request).await {
+            tracing::debug!(code = refusal.code(), "a settlement was asked about again");
+        }
         Ok(())
+    }
+}
+
+/// The outcome has to be proven soon after the authorization has ended; what is not is asked about
+/// for ever, but rarely.
+fn longest_pause(claim: &Claim) -> Duration {
+    let fresh_until = claim.new.valid_before.saturating_add(limits::ASKED_OFTEN_AFTER_SECS);
+    if now_unix_secs() <= fresh_until {
+        limits::MAX_SWEEP_BACKOFF
+    } else {
+        limits::MAX_OLD_SWEEP_BACKOFF
     }
 }

@@ -20,7 +20,7 @@ pub(super) async fn claim(gate: &Gate, presented: &Presented) -> Result<Lease, R
         Ok(Won::Yes(lease)) => Ok(lease),
         Ok(Won::No(claim)) => {
             known::judge(presented, &claim)?;
-            // It is free to be taken over, but somebody was faster a moment ago: let them.
+            // Somebody was faster a moment ago; a retry finds out what they came to.
             Err(Refusal::of(Reason::PaymentInProgress))
         }
         Err(error) => {
@@ -32,9 +32,9 @@ pub(super) async fn claim(gate: &Gate, presented: &Presented) -> Result<Lease, R
 }
 
 /// VERIFIED or EXECUTED to RELEASED: settle was never asked.
-pub(super) async fn release(lease: &mut Lease, why: &str) -> Result<(), Stop> {
+pub(super) async fn release(lease: &mut Lease, from: ClaimState, why: &str) -> Result<(), Stop> {
     let evidence = json!({ "reason": why });
-    lease.step(ClaimState::Verified, ClaimState::Released, None, evidence).await
+    lease.step(from, ClaimState::Released, None, evidence).await
 }
 
 fn new_claim(gate: &Gate, presented: &Presented) -> NewClaim {

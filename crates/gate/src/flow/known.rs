@@ -1,51 +1,55 @@
 //! A payment that was presented before: what its claim says, and how a retry goes on from a claim
 //! whose holder is gone.
 
-use faregate_ledger::{Claim, ClaimState, LedgerError};
+use faregate_ledger::{Claim, ClaimState, LedgerError, StoredAnswer};
 use faregate_protocol::{PaymentRequest, Reason, SettleResponse};
-use serde_json::json;
 
 use super::present::Presented;
-use super::settle;
+use super::{claim, nothing_sent, settle};
 use crate::answers::Refusal;
 use crate::gate::Gate;
-use crate::lease::Lease;
-use crate::receipt;
+use crate::lease::{Lease, Stop};
 
 /// Where a payment stands for the request that presents it.
 pub(super) enum Standing {
     /// Nothing was ever sent for it: verify and claim.
     Fresh,
-    /// It is paid, and this request holds the claim in a new epoch.
+    /// It is paid, and this request holds the claim.
     Paid {
-        /// The claim, SETTLED.
+        /// The claim, SETTLED; in a new epoch if no answer was kept.
         lease: Lease,
         /// What the buyer gets for it.
         receipt: Box<SettleResponse>,
+        /// What it bought, if that was kept.
+        answer: Option<StoredAnswer>,
+    },
+    /// It has bought its answer before.
+    Granted {
+        /// What the buyer gets for it.
+        receipt: Box<SettleResponse>,
+        /// What it bought.
+        answer: StoredAnswer,
     },
 }
 
 /// Looks the payment up and takes an abandoned claim over.
 pub(super) async fn standing(gate: &Gate, presented: &Presented) -> Result<Standing, Refusal> {
-    let found = gate.store.find_claim(&presented.key).await.map_err(|error| {
-        tracing::error!(%error, "the ledger could not be read");
-        Refusal::of(Reason::LedgerUnavailable)
-    })?;
+    let found = gate.store.find_claim(&presented.key).await.map_err(unread)?;
     let Some(claim) = found else { return Ok(Standing::Fresh) };
     judge(presented, &claim)?;
     match claim.state {
-        ClaimState::Verified | ClaimState::Executed => release(gate, presented, &claim).await,
-        ClaimState::Settling | ClaimState::Unresolved => {
-            ask_again(gate, presented, &claim).await?;
-            run_again(gate, presented).await
-        }
-        ClaimState::Settled => run_again(gate, presented).await,
-        // `judge` has answered for every other state but this one.
+        ClaimState::Verified => verified(gate, presented, &claim).await,
+        ClaimState::Executed => executed(gate, presented, &claim).await,
+        ClaimState::Settling | ClaimState::Unresolved => asked(gate, presented, &claim).await,
+        ClaimState::Settled => settled(gate, presented, paid(presented, &claim)).await,
+        ClaimState::Granted => granted(gate, presented, &claim).await,
+        // `judge` has answered for every other state but RELEASED.
         _ => Ok(Standing::Fresh),
     }
 }
 
-/// The answer that a claim gives by itself. `Ok`: nobody holds it and it is not at an end.
+/// The answer that a claim gives by itself. `Ok`: it was granted, or nobody holds it and it is not
+/// at an end.
 pub(super) fn judge(presented: &Presented, claim: &Claim) -> Result<(), Refusal> {
     let same_payment = claim.new.payload_hash == presented.payload_hash;
     let same_request = claim.new.request_fp == presented.request_fp;
@@ -53,9 +57,8 @@ pub(super) fn judge(presented: &Presented, claim: &Claim) -> Result<(), Refusal>
         return Err(Refusal::of(Reason::PaymentAlreadyClaimed));
     }
     match claim.state {
-        ClaimState::Granted | ClaimState::Credit => {
-            Err(Refusal::of(Reason::PaymentAlreadyUsed).with_transaction(&claim.transaction))
-        }
+        ClaimState::Granted => Ok(()),
+        ClaimState::Credit => Err(used(claim)),
         ClaimState::NotCharged => Err(Refusal::of(Reason::PaymentNotCharged)),
         ClaimState::Released if claim.new.requirements_hash != presented.requirements_hash => {
             Err(Refusal::of(presented.unfit.unwrap_or(Reason::RequirementsChanged)))
@@ -66,71 +69,124 @@ pub(super) fn judge(presented: &Presented, claim: &Claim) -> Result<(), Refusal>
     }
 }
 
-/// Settle was never asked: give the claim back, so that it is verified and claimed anew.
-async fn release(gate: &Gate, presented: &Presented, claim: &Claim) -> Result<Standing, Refusal> {
-    let mut lease = gate
-        .take_over(&presented.key, claim.state)
-        .await
-        .map_err(|error| nothing_sent(&error))?
-        .ok_or_else(in_progress)?;
-    let evidence = json!({ "reason": "holder gone" });
-    match lease.step(claim.state, ClaimState::Released, None, evidence).await {
-        Ok(()) => Ok(Standing::Fresh),
-        Err(stop) => Err(super::nothing_sent(stop)),
+/// The resource has not answered: give the claim back, so that it is verified and claimed anew.
+async fn verified(gate: &Gate, presented: &Presented, claim: &Claim) -> Result<Standing, Refusal> {
+    let lease = take_over_unsent(gate, presented, claim).await?;
+    release(lease, claim).await
+}
+
+/// The resource has answered and nobody was asked for the money: ask now, for what was answered.
+async fn executed(gate: &Gate, presented: &Presented, claim: &Claim) -> Result<Standing, Refusal> {
+    let mut lease = take_over_unsent(gate, presented, claim).await?;
+    let key = &presented.key;
+    let is_offered = claim.new.requirements_hash == presented.requirements_hash;
+    if !is_offered || settle::is_too_late(claim) {
+        return release(lease, claim).await;
     }
+    let answer = gate.store.find_answer(key).await.map_err(unread)?;
+    let request = gate.store.find_request(key).await.map_err(unread)?;
+    let (Some(answer), Some(request)) = (answer, request) else {
+        return release(lease, claim).await;
+    };
+    let receipt = settle::first(gate, &mut lease, &request, &presented.payer).await?;
+    Ok(Standing::Paid { lease, receipt: Box::new(receipt), answer: Some(answer) })
+}
+
+async fn take_over_unsent(
+    gate: &Gate,
+    presented: &Presented,
+    claim: &Claim,
+) -> Result<Lease, Refusal> {
+    let taken = gate.take_over(&presented.key, claim.state).await;
+    taken.map_err(unread)?.ok_or_else(in_progress)
+}
+
+async fn release(mut lease: Lease, claim: &Claim) -> Result<Standing, Refusal> {
+    let released = claim::release(&mut lease, claim.state, "holder gone").await;
+    released.map(|()| Standing::Fresh).map_err(nothing_sent)
 }
 
 /// Settle was asked and the outcome is not known: ask the same facilitator again, under the same
 /// settle id.
-async fn ask_again(gate: &Gate, presented: &Presented, claim: &Claim) -> Result<(), Refusal> {
-    let request = request_as_sent(gate, presented, claim)
-        .ok_or_else(|| Refusal::pending(unproven(presented, claim)))?;
-    let mut lease = gate
-        .take_over(&presented.key, claim.state)
-        .await
-        .map_err(|_| Refusal::pending(unproven(presented, claim)))?
-        .ok_or_else(in_progress)?;
-    settle::again(gate, &mut lease, claim, request).await?;
-    // The handler has to run again, which is a new epoch: hand the claim back first.
-    lease.let_go().await.map_err(|_| Refusal::pending(unproven(presented, claim)))
-}
-
-/// The payment under the requirements it was sent with; none if they have changed and this process
-/// does not remember them.
-fn request_as_sent(gate: &Gate, presented: &Presented, claim: &Claim) -> Option<PaymentRequest> {
-    if claim.new.requirements_hash == presented.requirements_hash {
-        return Some(presented.asked.clone());
+async fn asked(gate: &Gate, presented: &Presented, claim: &Claim) -> Result<Standing, Refusal> {
+    let pending = || Refusal::pending(settle::unproven(&paid(presented, claim)));
+    let request = request_as_sent(gate, presented, claim).await.ok_or_else(pending)?;
+    let taken = gate.take_over(&presented.key, claim.state).await;
+    let mut lease = taken.map_err(|_| pending())?.ok_or_else(in_progress)?;
+    let receipt = settle::again(gate, &mut lease, claim, &request).await?;
+    if let Some(answer) = kept(gate, presented, &receipt).await? {
+        return Ok(Standing::Paid { lease, receipt: Box::new(receipt), answer: Some(answer) });
     }
-    gate.remembered.get(&presented.key).map(|asked| asked.request)
+    // The handler has to run again, which is a new epoch: hand the claim back first.
+    let unproven = || Refusal::pending(settle::unproven(&receipt));
+    lease.let_go().await.map_err(|_| unproven())?;
+    settled(gate, presented, receipt).await
 }
 
-/// It is paid: take it over in a new epoch.
-async fn run_again(gate: &Gate, presented: &Presented) -> Result<Standing, Refusal> {
-    let network = &presented.asked.payment_requirements.network;
-    let pending = |transaction: &str| {
-        Refusal::pending(receipt::pending(network, transaction, &presented.payer))
-    };
-    let lease = gate
-        .take_over(&presented.key, ClaimState::Settled)
-        .await
-        .map_err(|_| pending(""))?
-        .ok_or_else(in_progress)?;
-    let claim = gate.store.find_claim(&presented.key).await.map_err(|_| pending(""))?;
-    let transaction = claim.map(|claim| claim.transaction).unwrap_or_default();
-    let receipt = SettleResponse::paid(network, transaction, presented.payer.clone());
-    Ok(Standing::Paid { lease, receipt: Box::new(receipt) })
+/// The payment as it was sent: as it was kept or, by a process that kept nothing, as it is
+/// presented, unless the requirements have changed since.
+async fn request_as_sent(
+    gate: &Gate,
+    presented: &Presented,
+    claim: &Claim,
+) -> Option<PaymentRequest> {
+    let is_same = claim.new.requirements_hash == presented.requirements_hash;
+    match gate.store.find_request(&presented.key).await {
+        Ok(Some(request)) => Some(request),
+        Ok(None) => is_same.then(|| presented.asked.clone()),
+        Err(error) => {
+            tracing::error!(%error, "a kept payment could not be read");
+            None
+        }
+    }
 }
 
-fn unproven(presented: &Presented, claim: &Claim) -> SettleResponse {
+/// It is paid: take it over.
+async fn settled(
+    gate: &Gate,
+    presented: &Presented,
+    receipt: SettleResponse,
+) -> Result<Standing, Refusal> {
+    let taken = gate.take_over(&presented.key, ClaimState::Settled).await;
+    let pending = |_| Refusal::pending(settle::unproven(&receipt));
+    let lease = taken.map_err(pending)?.ok_or_else(in_progress)?;
+    let answer = kept(gate, presented, &receipt).await?;
+    Ok(Standing::Paid { lease, receipt: Box::new(receipt), answer })
+}
+
+/// It has bought its answer: the same again, as long as it is kept.
+async fn granted(gate: &Gate, presented: &Presented, claim: &Claim) -> Result<Standing, Refusal> {
+    let receipt = Box::new(paid(presented, claim));
+    let answer = kept(gate, presented, &receipt).await?.ok_or_else(|| used(claim))?;
+    Ok(Standing::Granted { receipt, answer })
+}
+
+/// What a payment that has moved its money bought. One that cannot be read now is not lost.
+async fn kept(
+    gate: &Gate,
+    presented: &Presented,
+    receipt: &SettleResponse,
+) -> Result<Option<StoredAnswer>, Refusal> {
+    gate.store.find_answer(&presented.key).await.map_err(|error| {
+        tracing::error!(%error, "a kept answer could not be read");
+        Refusal::pending(settle::unproven(receipt))
+    })
+}
+
+/// The receipt, as the ledger has it.
+fn paid(presented: &Presented, claim: &Claim) -> SettleResponse {
     let network = &presented.asked.payment_requirements.network;
-    receipt::pending(network, &claim.transaction, &presented.payer)
+    SettleResponse::paid(network, claim.transaction.clone(), presented.payer.clone())
+}
+
+fn unread(error: LedgerError) -> Refusal {
+    nothing_sent(Stop::Ledger(error))
+}
+
+fn used(claim: &Claim) -> Refusal {
+    Refusal::of(Reason::PaymentAlreadyUsed).with_transaction(&claim.transaction)
 }
 
 fn in_progress() -> Refusal {
     Refusal::of(Reason::PaymentInProgress)
-}
-
-fn nothing_sent(error: &LedgerError) -> Refusal {
-    tracing::error!(%error, "the ledger failed before settlement");
-    Refusal::of(Reason::LedgerUnavailable)
 }

@@ -15,6 +15,8 @@ use crate::answers::Refusal;
 const SUCCESS: &str = "success";
 /// Paid, and nobody was there to take the answer; the same payment gets it later.
 const ABANDONED: &str = "abandoned";
+/// It had bought its answer before, and got it again.
+const DUPLICATE: &str = "duplicate";
 /// The application failed; its own answer passed unpaid.
 const HANDLER_FAILED: &str = "handler_failed";
 /// Settlement was asked for and is not proven.
@@ -61,6 +63,10 @@ impl Outcome {
             Ok(End::Ready(ready)) => {
                 self.status = ABANDONED;
                 self.transaction = Some(ready.receipt.transaction.clone());
+            }
+            Ok(End::Repeated { transaction, .. }) => {
+                self.status = DUPLICATE;
+                self.transaction = Some(transaction.clone());
             }
             Ok(End::Failed(_)) => self.status = HANDLER_FAILED,
             Err(refusal) => self.refused(refusal),

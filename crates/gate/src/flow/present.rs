@@ -17,12 +17,10 @@ use http_body::Body as _;
 use crate::answers::Refusal;
 use crate::body::{self, Collected, GateBody};
 use crate::fingerprint::fingerprint;
-use crate::gate::{Gate, now_unix_ms};
+use crate::gate::{Gate, now_unix_secs};
 use crate::limits;
 use crate::route::Route;
 use crate::version::Version;
-
-const MS_PER_SEC: u64 = 1000;
 
 /// A payment and the request it was presented for.
 pub(super) struct Presented {
@@ -56,9 +54,9 @@ pub(super) async fn read(
     let Chosen { version, payload, requirements, mut unfit } =
         choose(decode(payment_header(&parts.headers)?)?, route)?;
     let (key, signed) = PaymentKey::of(&payload, &requirements).map_err(Refusal::of)?;
-    unfit = unfit.or_else(|| static_fault(&signed, &requirements)).or_else(|| {
-        outside_of_window(&signed, now_unix_ms() / MS_PER_SEC, route.least_life_secs())
-    });
+    unfit = unfit
+        .or_else(|| static_fault(&signed, &requirements))
+        .or_else(|| outside_of_window(&signed, now_unix_secs(), route.least_life_secs()));
     let body = read_body(gate, body).await?;
     let unhashable = |_| Refusal::of(Reason::InvalidPayload);
     Ok(Presented {

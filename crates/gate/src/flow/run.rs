@@ -3,6 +3,7 @@
 use std::panic::AssertUnwindSafe;
 
 use bytes::Bytes;
+use faregate_ledger::StoredAnswer;
 use faregate_protocol::Reason;
 use faregate_telemetry::{RequestId, crash_point};
 use futures::FutureExt;
@@ -14,12 +15,12 @@ use crate::answer_headers;
 use crate::body::{self, Collected, GateBody};
 use crate::gate::Gate;
 use crate::lease::{Lease, Stop};
-use crate::{hop_by_hop, request_headers};
+use crate::{hop_by_hop, kept_answer, request_headers};
 
 /// What the resource came to.
 pub(super) enum Ran {
     /// Below 400 and whole: worth the money.
-    Good(Response<GateBody>),
+    Good(StoredAnswer),
     /// 400 or above: the application's own failure, which passes unpaid.
     Failed(Response<GateBody>),
     /// No answer that could be sold.
@@ -92,7 +93,7 @@ async fn hold_back(gate: &Gate, method: &Method, response: Response<GateBody>) -
     match body::collect(body, gate.limits.max_answer_bytes).await {
         Collected::Whole(bytes) => {
             answer_headers::paid(&mut parts.headers, stated_length(method, parts.status, &bytes));
-            Ran::Good(Response::from_parts(parts, GateBody::full(bytes)))
+            Ran::Good(kept_answer::of(&parts, bytes))
         }
         Collected::TooLarge(_) => Ran::Broken(Reason::AnswerTooLarge),
         Collected::Broken => Ran::Broken(Reason::UpstreamUnavailable),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use faregate_ledger::{Claim, ClaimState};
 use faregate_protocol::receipt::SettleMeaning;
 use faregate_protocol::{
-    FacilitatorError, Network, PaymentKey, PaymentRequest, Reason, SettleResponse, SettleTerms,
+    FacilitatorError, Network, PaymentRequest, Reason, SettleResponse, SettleTerms,
 };
 use faregate_telemetry::crash_point;
 use futures::FutureExt;
@@ -16,7 +16,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::answers::Refusal;
-use crate::gate::{Gate, now_unix_ms};
+use crate::gate::{Gate, now_unix_ms, now_unix_secs};
 use crate::lease::{Lease, Stop};
 use crate::{facilitator_calls, limits, receipt};
 
@@ -44,27 +44,26 @@ struct Question<'a> {
     payer: &'a str,
 }
 
-/// EXECUTED and SETTLING, then the question, then what came of it. `Ok`: SETTLED.
+/// There is too little time left for a question that was never asked.
+pub(crate) fn is_too_late(claim: &Claim) -> bool {
+    let left = claim.new.valid_before.saturating_sub(now_unix_secs());
+    left <= limits::SETTLE_MARGIN.as_secs()
+}
+
+/// EXECUTED to SETTLING, then the question, then what came of it. `Ok`: SETTLED.
 pub(super) async fn first(
     gate: &Gate,
     lease: &mut Lease,
-    key: PaymentKey,
-    request: PaymentRequest,
-    payer: String,
+    request: &PaymentRequest,
+    payer: &str,
 ) -> Result<SettleResponse, Refusal> {
-    use ClaimState::{Executed, Settling, Verified};
-    lease.step(Verified, Executed, None, json!({})).await.map_err(super::nothing_sent)?;
-    crash_point!("G7");
+    use ClaimState::{Executed, Settling};
     lease.step(Executed, Settling, None, json!({})).await.map_err(super::nothing_sent)?;
     crash_point!("G8");
-    gate.remembered.insert(key, request.clone());
-    let question =
-        Question { gate, request: &request, settle_id: lease.settle_id(), payer: &payer };
+    let question = Question { gate, request, settle_id: lease.settle_id(), payer };
     let reply = lease.while_held(question.ask_and_once_more()).await;
     let reply = reply.map_err(|_| Refusal::pending(question.pending("")))?;
-    let settled = record(&question, lease, Settling, reply).await;
-    forget_if_known(gate, key, &settled);
-    settled
+    record(&question, lease, Settling, reply).await
 }
 
 /// Repeats the question for a claim in SETTLING or UNRESOLVED that was taken over. `Ok`: SETTLED.
@@ -72,19 +71,15 @@ pub(crate) async fn again(
     gate: &Gate,
     lease: &mut Lease,
     claim: &Claim,
-    request: PaymentRequest,
-) -> Result<(), Refusal> {
-    let key = claim.new.key;
-    gate.remembered.insert(key, request.clone());
+    request: &PaymentRequest,
+) -> Result<SettleResponse, Refusal> {
     let payer = claim.new.payer.as_str();
-    let question = Question { gate, request: &request, settle_id: claim.new.settle_id, payer };
+    let question = Question { gate, request, settle_id: claim.new.settle_id, payer };
     let asking = question.ask(gate.limits.settle_timeout);
     let reply = lease.while_held(asking).await;
     let reply = reply.map_err(|_| Refusal::pending(question.pending(&claim.transaction)))?;
     let believed = believed(gate, claim, reply);
-    let settled = record(&question, lease, claim.state, believed).await;
-    forget_if_known(gate, key, &settled);
-    settled.map(|_| ())
+    record(&question, lease, claim.state, believed).await
 }
 
 /// The receipt of a payment that cannot be granted now, as one that is still to be proven.
@@ -97,12 +92,13 @@ pub(super) fn unproven(paid: &SettleResponse) -> SettleResponse {
     }
 }
 
-/// A refusal of a repeated question says nothing about the first one, unless the facilitator keeps
-/// its replies and had never spoken of a transaction.
+/// A refusal of a repeated question says nothing about the first one, unless the same facilitator
+/// was asked both times, keeps its replies, and had never spoken of a transaction.
 fn believed(gate: &Gate, claim: &Claim, reply: Reply) -> Reply {
     let transaction = || claim.transaction.clone();
+    let remembers = gate.facilitator_remembers && claim.new.facilitator == gate.facilitator.name();
     match reply {
-        Reply::Refused(_) if !gate.facilitator_remembers || !claim.transaction.is_empty() => {
+        Reply::Refused(_) if !remembers || !claim.transaction.is_empty() => {
             Reply::Unknown { said_pending: false, transaction: transaction() }
         }
         Reply::NotBegun => Reply::Unknown { said_pending: false, transaction: transaction() },
@@ -240,13 +236,4 @@ fn unrecorded(question: &Question<'_>, transaction: &str, stop: &Stop) -> Refusa
         tracing::error!(%error, "the outcome of a settlement could not be stored");
     }
     Refusal::pending(question.pending(transaction))
-}
-
-/// What is proven need not be asked again.
-fn forget_if_known(gate: &Gate, key: PaymentKey, settled: &Result<SettleResponse, Refusal>) {
-    let is_open =
-        settled.as_ref().is_err_and(|refusal| refusal.code() == Reason::SettlementPending.code());
-    if !is_open {
-        gate.remembered.forget(&key);
-    }
 }

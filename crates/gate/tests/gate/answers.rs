@@ -44,8 +44,7 @@ async fn a_payment_buys_the_resource_once(store: Arc<dyn ClaimStore>) {
     assert_eq!(states, ["VERIFIED", "EXECUTED", "SETTLING", "SETTLED", "GRANTED"]);
 
     let again = world.pay("/weather", &payment).await;
-    again.expect_refusal(409, "payment_already_used");
-    assert_eq!(again.json()["transaction"], TRANSACTION);
+    assert_eq!(again.answer(), seen.answer());
     world.pay("/weather?a=b", &payment).await.expect_refusal(409, "payment_already_claimed");
     assert_eq!((world.runs(), world.facilitator.settled().len()), (1, 1));
     let (asked, terms) = world.facilitator.settled().remove(0);

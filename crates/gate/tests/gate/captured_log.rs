@@ -13,6 +13,9 @@ impl Log {
     /// Captures until the guard is dropped. For tests on one thread.
     pub(crate) fn capture() -> (Self, DefaultGuard) {
         let log = Self::default();
+        // Whether an event is of interest is asked once, on whichever thread comes to it first. Of
+        // a thread without any subscriber the answer would be no, for every thread.
+        let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry());
         let subscriber = tracing_subscriber::fmt()
             .with_max_level(tracing::Level::TRACE)
             .with_ansi(false)

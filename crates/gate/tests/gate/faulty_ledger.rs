@@ -1,4 +1,4 @@
-//! A store that fails at its n-th call: before it did anything, or after it has.
+//! A store that fails or waits at its n-th call: before it did anything, or after it has.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,29 +9,80 @@ use faregate_ledger::{
     StoredAnswer,
 };
 use faregate_protocol::{PaymentKey, PaymentRequest};
+use tokio::sync::watch;
 use uuid::Uuid;
 
-/// When the failing call fails.
+/// When it happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum When {
     /// Nothing was stored.
     Before,
-    /// It was stored, and the caller does not learn it.
+    /// It was stored, and the caller does not learn it yet, or ever.
     After,
+}
+
+enum Fault {
+    /// From this call on that many fail.
+    Fail { from: usize, failing: usize },
+    /// What is kept cannot be read.
+    Blind,
+    /// This call waits at the latch, before it does anything or after it has.
+    Wait { at: usize, latch: Arc<Latch> },
 }
 
 pub(crate) struct FaultyLedger {
     inner: Arc<dyn ClaimStore>,
     when: When,
-    /// Calls that succeed; from then on `failing` calls fail.
-    from: usize,
-    failing: usize,
+    fault: Fault,
     calls: AtomicUsize,
+}
+
+/// Holds one call up until a test lets it go on.
+pub(crate) struct Latch {
+    reached: watch::Sender<bool>,
+    open: watch::Sender<bool>,
+}
+
+impl Latch {
+    pub(crate) fn closed() -> Arc<Self> {
+        Arc::new(Self { reached: watch::Sender::new(false), open: watch::Sender::new(false) })
+    }
+
+    /// Until a call has come to the latch.
+    pub(crate) async fn reached(&self) {
+        self.reached.subscribe().wait_for(|reached| *reached).await.unwrap();
+    }
+
+    pub(crate) fn open(&self) {
+        self.open.send_replace(true);
+    }
+
+    async fn pass(&self) {
+        self.reached.send_replace(true);
+        self.open.subscribe().wait_for(|open| *open).await.unwrap();
+    }
 }
 
 impl FaultyLedger {
     pub(crate) fn new(inner: Arc<dyn ClaimStore>, when: When, from: usize, failing: usize) -> Self {
-        Self { inner, when, from, failing, calls: AtomicUsize::new(0) }
+        Self::with(inner, when, Fault::Fail { from, failing })
+    }
+
+    pub(crate) fn blind(inner: Arc<dyn ClaimStore>) -> Self {
+        Self::with(inner, When::Before, Fault::Blind)
+    }
+
+    pub(crate) fn waiting(
+        inner: Arc<dyn ClaimStore>,
+        when: When,
+        at: usize,
+        latch: &Arc<Latch>,
+    ) -> Self {
+        Self::with(inner, when, Fault::Wait { at, latch: Arc::clone(latch) })
+    }
+
+    fn with(inner: Arc<dyn ClaimStore>, when: When, fault: Fault) -> Self {
+        Self { inner, when, fault, calls: AtomicUsize::new(0) }
     }
 
     pub(crate) fn calls(&self) -> usize {
@@ -43,14 +94,37 @@ impl FaultyLedger {
         work: impl Future<Output = Result<T, LedgerError>> + Send,
     ) -> Result<T, LedgerError> {
         let call = self.calls.fetch_add(1, Ordering::SeqCst);
-        let fails = call >= self.from && call - self.from < self.failing;
-        let fault = || LedgerError::Unavailable { detail: "scripted".to_owned() };
-        if fails && self.when == When::Before {
-            return Err(fault());
+        let (fails, waits) = match &self.fault {
+            Fault::Fail { from, failing } => (call >= *from && call - from < *failing, None),
+            Fault::Blind => (false, None),
+            Fault::Wait { at, latch } => (false, Some(latch).filter(|_| call == *at)),
+        };
+        if self.when == When::Before {
+            if let Some(latch) = waits {
+                latch.pass().await;
+            }
+            return if fails { Err(scripted()) } else { work.await };
         }
         let done = work.await?;
-        if fails { Err(fault()) } else { Ok(done) }
+        if let Some(latch) = waits {
+            latch.pass().await;
+        }
+        if fails { Err(scripted()) } else { Ok(done) }
     }
+
+    async fn read<T>(
+        &self,
+        work: impl Future<Output = Result<T, LedgerError>> + Send,
+    ) -> Result<T, LedgerError> {
+        if matches!(self.fault, Fault::Blind) {
+            return Err(scripted());
+        }
+        self.call(work).await
+    }
+}
+
+fn scripted() -> LedgerError {
+    LedgerError::Unavailable { detail: "scripted".to_owned() }
 }
 
 #[async_trait]
@@ -94,11 +168,11 @@ impl ClaimStore for FaultyLedger {
     }
 
     async fn find_answer(&self, key: &PaymentKey) -> Result<Option<StoredAnswer>, LedgerError> {
-        self.call(self.inner.find_answer(key)).await
+        self.read(self.inner.find_answer(key)).await
     }
 
     async fn find_request(&self, key: &PaymentKey) -> Result<Option<PaymentRequest>, LedgerError> {
-        self.call(self.inner.find_request(key)).await
+        self.read(self.inner.find_request(key)).await
     }
 
     async fn forget_answers(&self, older_than_ms: u64, limit: u32) -> Result<u64, LedgerError> {

@@ -9,6 +9,8 @@ mod captured_log;
 mod disconnect;
 mod faulty_ledger;
 mod fingerprints;
+mod interrupted;
+mod kept_answers;
 mod ledger_faults;
 mod metrics;
 mod outcome_log;

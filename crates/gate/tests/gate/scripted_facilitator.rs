@@ -10,6 +10,8 @@ use faregate_protocol::{
     SupportedResponse, VerifyResponse,
 };
 
+use crate::payment::PAYER;
+
 pub(crate) const TRANSACTION: &str =
     "0xaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 
@@ -93,7 +95,7 @@ impl Facilitator for Scripted {
         self.settled.lock().unwrap().push((request.clone(), *terms));
         let outcome = self.outcomes.lock().unwrap().pop_front().unwrap_or(Outcome::Paid);
         let network = request.payment_requirements.network.clone();
-        let paid = move || SettleResponse::paid(&network, TRANSACTION.to_owned(), "0x0".to_owned());
+        let paid = move || SettleResponse::paid(&network, TRANSACTION.to_owned(), PAYER.to_owned());
         Box::pin(async move {
             let failed = |code: String, transaction: &str| SettleResponse {
                 success: false,

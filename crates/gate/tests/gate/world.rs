@@ -89,6 +89,21 @@ impl Seen {
         Some(names::decode(value.as_bytes()).unwrap())
     }
 
+    /// All of the answer but what belongs to its one request.
+    pub(crate) fn answer(&self) -> (StatusCode, Vec<(&str, &[u8])>, &Bytes) {
+        let all = self.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+        let own = all.filter(|(name, _)| !matches!(*name, "x-request-id" | "date"));
+        (self.status, own.collect(), &self.body)
+    }
+
+    /// The answer without its receipt.
+    pub(crate) fn content(&self) -> (StatusCode, Vec<(&str, &[u8])>, &Bytes) {
+        let (status, mut headers, body) = self.answer();
+        let receipts = [names::PAYMENT_RESPONSE, names::X_PAYMENT_RESPONSE];
+        headers.retain(|(name, _)| !receipts.iter().any(|receipt| receipt == name));
+        (status, headers, body)
+    }
+
     pub(crate) fn is_granted(&self) -> bool {
         self.body.windows(SECRET.len()).any(|window| window == SECRET.as_bytes())
     }
@@ -207,6 +222,13 @@ impl World {
     pub(crate) async fn grants(&self, key: &PaymentKey) -> usize {
         let journal = self.store.journal(key).await.unwrap();
         journal.iter().filter(|entry| entry.to_state == "GRANTED").count()
+    }
+
+    /// Until a retry is not told to wait.
+    pub(crate) async fn until_unheld_or_granted(&self, key: &PaymentKey) {
+        if self.state(key).await != Some(ClaimState::Granted) {
+            self.until_unheld(key).await;
+        }
     }
 
     /// Until nobody holds the claim.
