@@ -7,7 +7,7 @@ use std::fmt;
 use serde_json::{Value, json};
 
 use crate::database::Database;
-use crate::history::{self, Got, Seen};
+use crate::history::{self, Got, Outage, Seen};
 use crate::payments::Payment;
 use crate::real_chain::{BUYER, PAYEE, PRICE, RealChain};
 
@@ -169,14 +169,21 @@ impl Verdict {
     }
 }
 
-/// Holds everything against everything.
-pub(crate) fn judge(
-    payments: &[Payment],
-    histories: &[Vec<Seen>],
-    books: &Books,
-    transfers: &Transfers,
-    runs: &HashMap<String, u64>,
-) -> Verdict {
+/// Everything that is held against each other.
+pub(crate) struct Evidence<'a> {
+    pub(crate) payments: &'a [Payment],
+    /// What the buyers of each payment saw.
+    pub(crate) histories: &'a [Vec<Seen>],
+    pub(crate) books: Books,
+    pub(crate) transfers: Transfers,
+    /// Runs of the application, by payment key.
+    pub(crate) runs: HashMap<String, u64>,
+    pub(crate) outages: &'a [Outage],
+}
+
+/// Does the account.
+pub(crate) fn judge(evidence: &Evidence<'_>) -> Verdict {
+    let Evidence { payments, histories, books, transfers, .. } = evidence;
     let settled = |state: &&i64| matches!(**state, MINED | FINAL);
     let mut verdict = Verdict {
         transfers: transfers.total(),
@@ -184,9 +191,8 @@ pub(crate) fn judge(
         keys: transfers.by_nonce.len(),
         ..Verdict::default()
     };
-    for (index, (payment, history)) in payments.iter().zip(histories).enumerate() {
-        let ran = runs.get(&payment.key).copied().unwrap_or(0);
-        judge_one(&mut verdict, index, payment, history, books, transfers.of(payment), ran);
+    for index in 0..payments.len().min(histories.len()) {
+        judge_one(&mut verdict, index, evidence);
     }
     let known = payments.iter().map(|payment| transfers.of(payment)).sum::<usize>();
     if known != transfers.total() || transfers.paid != transfers.total() {
@@ -204,15 +210,10 @@ pub(crate) fn judge(
     verdict
 }
 
-fn judge_one(
-    verdict: &mut Verdict,
-    index: usize,
-    payment: &Payment,
-    history: &[Seen],
-    books: &Books,
-    transfers: usize,
-    ran: u64,
-) {
+fn judge_one(verdict: &mut Verdict, index: usize, evidence: &Evidence<'_>) {
+    let (payment, history) = (&evidence.payments[index], evidence.histories[index].as_slice());
+    let (books, transfers) = (&evidence.books, evidence.transfers.of(payment));
+    let ran = evidence.runs.get(&payment.key).copied().unwrap_or(0);
     let key = payment.key.as_str();
     let claim = books.claims.get(key);
     let grants = books.grants.get(key).copied().unwrap_or(0);
@@ -243,7 +244,7 @@ fn judge_one(
     if ran > epochs {
         verdict.suspect(index, key, &format!("{ran} runs in {epochs} epochs"));
     }
-    for fault in history::faults(history) {
+    for fault in history::faults(history, evidence.outages) {
         verdict.suspect(index, key, &fault);
     }
 }
@@ -263,8 +264,9 @@ pub(crate) fn check_the_rules() {
         let by_nonce = HashMap::from([(payment.nonce.clone(), moved)]);
         let balance = PRICE * moved as u128;
         let transfers = Transfers { by_nonce, paid: moved, balance };
+        let (payments, histories) = (std::slice::from_ref(&payment), &[history.to_vec()]);
         let runs = HashMap::from([(key, ran)]);
-        judge(std::slice::from_ref(&payment), &[history.to_vec()], &books, &transfers, &runs)
+        judge(&Evidence { payments, histories, books, transfers, runs, outages: &[] })
     };
     let good = judged(&[served(1)], (GRANTED, 0), FINAL, 1, 1, 1);
     assert!(good.is_good() && good.payments == 1, "{good} {:?}", good.faults);

@@ -86,7 +86,8 @@ impl Market {
         self.closed.load(Ordering::SeqCst)
     }
 
-    fn now_us(&self) -> u64 {
+    /// Microseconds since the run began.
+    pub(crate) fn now_us(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crate::arguments::Arguments;
 use crate::buyers::{BUYERS, Market};
 use crate::database::Database;
+use crate::history::Outage;
 use crate::random::Random;
 use crate::replica::{Ended, LEASE_MS, Replica};
 
@@ -25,6 +26,9 @@ const FREEZE_EVERY: usize = 10;
 const DATABASE_EVERY: usize = 20;
 /// Frozen for longer than its leases, the engine's included.
 const FROZEN: Duration = Duration::from_millis(LEASE_MS * 3);
+/// How long after its return the database can still be missed: what waits for a connection waits
+/// for five seconds.
+const AFTERMATH_US: u64 = 6_000_000;
 /// Longest wait for buyers before the next death.
 const STALL: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(5);
@@ -35,7 +39,8 @@ pub(crate) struct Toll {
     pub(crate) random: usize,
     pub(crate) at_points: BTreeMap<String, usize>,
     pub(crate) frozen: usize,
-    pub(crate) database: usize,
+    /// When the database was away.
+    pub(crate) outages: Vec<Outage>,
     /// Processes that ended by themselves, with how.
     pub(crate) alone: Vec<String>,
 }
@@ -162,10 +167,11 @@ impl<'a> Executioner<'a> {
         }
         if let Database::Postgres(cluster) = &mut *self.database
             && deaths % DATABASE_EVERY == 3
-            && self.toll.database <= deaths / DATABASE_EVERY
+            && self.toll.outages.len() <= deaths / DATABASE_EVERY
         {
+            let died_us = self.market.now_us();
             cluster.kill_and_start();
-            self.toll.database += 1;
+            self.toll.outages.push(died_us..=self.market.now_us() + AFTERMATH_US);
         }
     }
 }

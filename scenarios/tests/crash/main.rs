@@ -55,9 +55,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use arguments::{Arguments, LedgerKind};
-use audit::{Books, Transfers, Verdict};
+use audit::{Books, Evidence, Transfers, Verdict};
 use buyers::Market;
 use database::{Cluster, Database};
+use history::Outage;
 use kills::{Executioner, Toll};
 use real_chain::RealChain;
 use replica::{Replica, Site};
@@ -176,7 +177,7 @@ impl World {
             (began.elapsed() - killed_for).as_secs(),
             words(&toll),
         );
-        self.judge(&market)
+        self.judge(&market, &toll.outages)
     }
 
     /// Until every payment has an end, at most [`QUIET`].
@@ -199,12 +200,16 @@ impl World {
         }
     }
 
-    fn judge(&self, market: &Market) -> Verdict {
-        let books = Books::read(&self.database).unwrap();
-        let transfers = Transfers::read(&self.chain);
+    fn judge(&self, market: &Market, outages: &[Outage]) -> Verdict {
         let histories = market.histories();
-        let runs = self.upstream.runs();
-        let verdict = audit::judge(&market.payments, &histories, &books, &transfers, &runs);
+        let verdict = audit::judge(&Evidence {
+            payments: &market.payments,
+            histories: &histories,
+            books: Books::read(&self.database).unwrap(),
+            transfers: Transfers::read(&self.chain),
+            runs: self.upstream.runs(),
+            outages,
+        });
         for fault in verdict.faults.iter().take(SHOWN) {
             println!("fault: {fault}");
         }
@@ -244,7 +249,7 @@ fn words(toll: &Toll) -> String {
         toll.deaths() - toll.random,
         points.join(" "),
         toll.frozen,
-        toll.database,
+        toll.outages.len(),
         toll.alone.len(),
     )
 }
