@@ -9,7 +9,7 @@ mod races;
 mod start;
 
 use faregate_ledger::PostgresConfig;
-use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, Row as _};
 
 use crate::cluster::Cluster;
 
@@ -20,6 +20,13 @@ async fn raw(cluster: &Cluster, database: &str) -> PgConnection {
 
 async fn run(connection: &mut PgConnection, sql: &str) {
     connection.execute(AssertSqlSafe(sql.to_owned())).await.unwrap();
+}
+
+/// Until a session of this database waits for a lock.
+async fn until_somebody_waits(connection: &mut PgConnection) {
+    let waits = "select count(*) from pg_stat_activity \
+         where datname = current_database() and wait_event_type = 'Lock'";
+    while sqlx::query(waits).fetch_one(&mut *connection).await.unwrap().get::<i64, _>(0) == 0 {}
 }
 
 fn config() -> PostgresConfig {

@@ -11,7 +11,7 @@ use sqlx::Row as _;
 use uuid::Uuid;
 
 use super::proxy::Proxy;
-use super::{config, raw, run};
+use super::{config, raw, run, until_somebody_waits};
 use crate::bench::{Bench, WAIT_MS};
 use crate::cluster::{self, tcp_url};
 use crate::samples::{LEASE_MS, new_claim};
@@ -127,9 +127,7 @@ async fn a_deadlock_with_somebody_else_is_survived() {
     run(&mut other, "begin; update settlements set tries = tries + 1").await;
     let (moved, ()) = tokio::join!(bench.go(&key, S::Reserved, S::Dormant), async {
         let mut third = raw(cluster, &database).await;
-        let waits =
-            "select count(*) from pg_locks where not granted and locktype = 'transactionid'";
-        while sqlx::query(waits).fetch_one(&mut third).await.unwrap().get::<i64, _>(0) == 0 {}
+        until_somebody_waits(&mut third).await;
         // The move has its lease locked and waits for the settlement.
         run(&mut other, "update leases set owner = owner").await;
         run(&mut other, "commit").await;

@@ -5,12 +5,13 @@ use std::time::Duration;
 use faregate_ledger::{
     ClaimStore, Claimed, LedgerError, PostgresLedger, SettlementState, SettlementStore,
 };
+use serde_json::json;
 use sqlx::Row as _;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use super::raw;
-use crate::bench::{NETWORK, SIGNER, WAIT_MS, attempt};
+use super::{raw, run, until_somebody_waits};
+use crate::bench::{Bench, NETWORK, SIGNER, WAIT_MS, attempt};
 use crate::cluster;
 use crate::samples::{LEASE_MS, new_claim, new_settlement};
 use crate::seed::Dice;
@@ -22,6 +23,8 @@ const PAYMENTS: u8 = 20;
 /// Short, so that leases run out in the middle of the work.
 const TTL_MS: u64 = 15;
 const WORKERS: u64 = 4;
+/// Longer than a call takes, far shorter than a call waits.
+const LOCKED_MS: u64 = 500;
 
 async fn processes<const N: usize>() -> (String, [PostgresLedger; N]) {
     let cluster = cluster::shared();
@@ -71,6 +74,48 @@ async fn of_racing_sweepers_one_takes_a_claim_over() {
         let claim = ledgers[1].find_claim(&hold.key).await.unwrap().unwrap();
         assert_eq!(claim.token, hold.token + 1);
     }
+}
+
+/// A write that began under a lease ends before the next holder has it, however late that is.
+#[tokio::test]
+async fn u5_a_lease_changes_hands_only_between_writes() {
+    use SettlementState as S;
+    let (database, [one, two]) = processes().await;
+    let key = new_settlement(1).key;
+    one.reserve(&new_settlement(1), WAIT_MS).await.unwrap();
+    let lease = one.lease("lane", Uuid::new_v4(), LOCKED_MS).await.unwrap().unwrap();
+    let mut beside = raw(cluster::shared(), &database).await;
+    run(&mut beside, "begin; update settlements set tries = tries + 1").await;
+    let write = tokio::spawn(async move {
+        one.move_settlement(&lease, &key, S::Reserved, S::Dormant, json!({})).await
+    });
+    until_somebody_waits(&mut raw(cluster::shared(), &database).await).await;
+    // Its lease runs out in the middle of the write.
+    tokio::time::sleep(Duration::from_millis(LOCKED_MS)).await;
+    let mut next = tokio::spawn(async move { two.lease("lane", Uuid::new_v4(), WAIT_MS).await });
+    let early = tokio::time::timeout(Duration::from_millis(LOCKED_MS), &mut next).await;
+    assert!(early.is_err(), "it was taken in the middle of a write: {early:?}");
+    run(&mut beside, "commit").await;
+    assert!(write.await.unwrap().unwrap());
+    assert_eq!(next.await.unwrap().unwrap().unwrap().token, 2);
+}
+
+/// A payment that is being moved gets a slot only as what it is afterwards.
+#[tokio::test]
+async fn no_slot_is_given_to_a_payment_that_is_ending() {
+    let (database, [ledger]) = processes().await;
+    let bench = Bench::new(ledger).await;
+    let key = bench.reserved(1).await;
+    let mut beside = raw(cluster::shared(), &database).await;
+    run(&mut beside, "begin; update settlements set state = 6").await;
+    let (slot, ()) = tokio::join!(bench.slot(0, &key), async {
+        let mut third = raw(cluster::shared(), &database).await;
+        let wait = until_somebody_waits(&mut third);
+        let waited = tokio::time::timeout(Duration::from_millis(LOCKED_MS * 3), wait).await;
+        run(&mut beside, "commit").await;
+        assert!(waited.is_ok(), "the slot was given without asking");
+    });
+    assert_eq!(slot, None);
 }
 
 /// Workers of two processes steal one lane from each other, and sleep through the ends of their
