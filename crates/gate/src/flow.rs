@@ -2,8 +2,8 @@
 //!
 //! Everything after the request was read runs in a task of its own: a client that disconnects
 //! changes nothing about what is claimed, kept, settled and recorded. Only the grant is made by the
-//! request's own future, right before its answer is returned, so that a payment whose client is
-//! gone stays redeemable.
+//! request's own future, right before its answer is returned: GRANTED means that somebody was there
+//! to be answered. Before it and after it the same payment gets the answer that was kept.
 
 use std::sync::Arc;
 

@@ -13,25 +13,28 @@
 //!        |
 //!   flow/verify.rs     the facilitator: would it settle?            (nothing claimed before)
 //!   flow/claim.rs      CLAIM: one winner for each payment key       VERIFIED   (lease.rs renews)
-//!   flow/run.rs        the resource; its whole answer is held back  EXECUTED
+//!   flow/run.rs        the resource; its whole answer is kept       EXECUTED   (kept_answer.rs)
 //!        |                  failed: its own answer passes, unpaid   RELEASED
 //!   flow/settle.rs     asked to settle, on disk before the call     SETTLING
 //!        |                  refused 402 | unknown 503               SETTLED, UNRESOLVED, NOT_CHARGED
-//!   flow.rs            GRANT by the request's own future            GRANTED
+//!   flow.rs            GRANT while the client is there              GRANTED
 //!        |
 //!        v  first byte of the answer (answer_headers.rs, receipt.rs)
 //! ```
 //!
 //! What a paid request costs the ledger: one read (`known.rs`) and five writes, each a transaction
-//! of one claim row and one journal row: VERIFIED, EXECUTED, SETTLING, SETTLED, GRANTED. A lease is
-//! renewed by one more write for each third of it that the request lasts. A request without payment
-//! touches no ledger, and one that is refused before its claim only reads.
+//! of one claim row and one journal row: VERIFIED, EXECUTED, SETTLING, SETTLED, GRANTED. That of
+//! EXECUTED also holds the sealed answer and payment. A lease is renewed by one more write for each
+//! third of it that the request lasts. A repeat of a granted payment costs two reads and no write.
+//! A request without payment touches no ledger, and one that is refused before its claim only
+//! reads.
 //!
 //! Every request has an id (`service.rs`), every payment leaves one line and one count
 //! (`flow/outcome.rs`), and version 1 of the protocol ends at `version.rs`.
 //!
 //! Behind the layer stands an application in this process, or `proxy.rs`. `sweep.rs` looks after
-//! claims whose holder is gone; `remote.rs` is the port to a facilitator over HTTP.
+//! claims whose holder is gone (`backoff.rs`: how often) and forgets old answers; `remote.rs` is the
+//! port to a facilitator over HTTP.
 //!
 //! Architecture invariant: compiles without any chain library and without the engine.
 

@@ -117,6 +117,24 @@ async fn a_client_that_is_gone_leaves_its_line() {
 }
 
 #[tokio::test]
+async fn a_repeat_is_a_line_of_its_own() {
+    let (log, _here) = Log::capture();
+    let world = World::new(memory());
+    let payment = fresh();
+    assert_eq!(world.send(named("id-of-first", &payment)).await.status, 200);
+    assert_eq!(world.send(named("id-of-repeat", &payment)).await.status, 200);
+    let lines = log.lines(&format!("{LINE}\"{}\"", key(&payment).short()));
+    let [first, repeat] = &lines[..] else { panic!("{lines:?}") };
+    assert!(first.contains("request_id=id-of-first") && first.contains("status=\"success\""));
+    assert!(repeat.contains("request_id=id-of-repeat") && repeat.contains("status=\"duplicate\""));
+    assert!(repeat.contains(&transaction()));
+    for status in ["success", "duplicate"] {
+        let labels = format!(r#"network="eip155:84532",scheme="exact",status="{status}""#);
+        world.expect_metric(&format!("x402_payment_attempts_total{{{labels}}}"), 1);
+    }
+}
+
+#[tokio::test]
 async fn an_answer_that_could_not_be_granted_is_a_warning() {
     let (log, _here) = Log::capture();
     // Look up, claim, EXECUTED, SETTLING, SETTLED; then the ledger is gone.

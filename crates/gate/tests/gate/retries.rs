@@ -278,6 +278,7 @@ async fn a_repeated_refusal_is_believed_only_from_a_facilitator_that_remembers(
     let world = World::new(store);
     let mut remembering = config(vec![priced_route()]);
     remembering.facilitator_remembers = true;
+    let other = world.restarted(remembering.clone());
     let ours = world.restarted(remembering);
     let refusal = || Outcome::Refused(Reason::EvmInsufficientBalance.code().to_owned());
     let payment = fresh();
@@ -289,6 +290,11 @@ async fn a_repeated_refusal_is_believed_only_from_a_facilitator_that_remembers(
     ours.facilitator.will_settle(Outcome::Fail(FacilitatorError::Unavailable("x")));
     ours.pay("/weather", &payment).await.expect_refusal(503, "settlement_pending");
     ours.until_unheld(&key(&payment)).await;
+    // Nor does what another facilitator says, whatever it remembers.
+    other.facilitator.call_it("another");
+    other.facilitator.will_settle(refusal());
+    other.pay("/weather", &payment).await.expect_refusal(503, "settlement_pending");
+    other.until_unheld(&key(&payment)).await;
     ours.facilitator.will_settle(refusal());
     let code = Reason::EvmInsufficientBalance.code();
     ours.pay("/weather", &payment).await.expect_refusal(402, code);

@@ -1,7 +1,7 @@
 //! A facilitator that says what a test wants and remembers what it was asked.
 
 use std::collections::VecDeque;
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use faregate_protocol::facilitator::BoxFuture;
@@ -44,6 +44,7 @@ pub(crate) struct Scripted {
     outcomes: Mutex<VecDeque<Outcome>>,
     verified: Mutex<Vec<PaymentRequest>>,
     settled: Mutex<Vec<(PaymentRequest, SettleTerms)>>,
+    name: OnceLock<&'static str>,
 }
 
 impl Scripted {
@@ -53,6 +54,10 @@ impl Scripted {
 
     pub(crate) fn will_settle(&self, outcome: Outcome) {
         self.outcomes.lock().unwrap().push_back(outcome);
+    }
+
+    pub(crate) fn call_it(&self, name: &'static str) {
+        self.name.set(name).unwrap();
     }
 
     pub(crate) fn verified(&self) -> Vec<PaymentRequest> {
@@ -126,6 +131,6 @@ impl Facilitator for Scripted {
     }
 
     fn name(&self) -> &str {
-        "scripted"
+        self.name.get().copied().unwrap_or("scripted")
     }
 }
