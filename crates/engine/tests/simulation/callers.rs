@@ -69,11 +69,14 @@ impl Caller {
         let deadline_unix_ms = Some(street.ground.clock.now_unix_ms() + wait);
         let terms = SettleTerms { settle_id: self.settle_id, deadline_unix_ms, deployment: None };
         let known = self.is_known(street).await;
+        street.told.asks(self.settle_id);
         let answer = tokio::select! {
             biased;
-            () = dies => return None,
-            answer = engine.settle(&self.request, &terms) => answer,
+            () = dies => None,
+            answer = engine.settle(&self.request, &terms) => Some(answer),
         };
+        street.told.asked(self.settle_id);
+        let answer = answer?;
         self.check(street, known, &answer).await;
         Some(answer)
     }
@@ -114,7 +117,9 @@ impl Caller {
             }
             "unavailable" => {
                 let row = street.ground.ledger.find_settlement(&self.payment.key).await.unwrap();
-                let mine = row.is_some_and(|row| Some(row.new.settle_id) == self.settle_id);
+                // The answer speaks for its own question only, not for another one under way.
+                let mine = row.is_some_and(|row| Some(row.new.settle_id) == self.settle_id)
+                    && !street.told.had_a_twin(self.settle_id);
                 audit.check(!known && !mine, Rule::FittingAnswer, who);
             }
             "settlement_pending" => {}

@@ -85,7 +85,8 @@ pub(crate) async fn hopeful(world: &World) -> Vec<Payment> {
         let row = row(world, payment).await;
         let entitled = waiting.any(|caller| match &row {
             Some(row) => !row.new.caller_has_key || caller.settle_id == Some(row.new.settle_id),
-            None => true,
+            // Another that asks may have been refused a moment ago and not have heard it yet.
+            None => world.payments.last().is_some_and(|last| last.nonce == payment.nonce),
         });
         // A payment that has cost too many transactions is an operator's.
         let set_aside = row.as_ref().is_some_and(|row| {

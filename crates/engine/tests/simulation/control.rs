@@ -59,10 +59,19 @@ impl Control {
 
     /// Time that passes at the border of the process; it may die or be frozen here.
     pub(crate) async fn border(&self) {
-        /// Milliseconds of a slow call.
+        /// Milliseconds of a slow call, and of one that lets others go first.
         const SLOW: (u64, u64) = (1, 3000);
-        if self.dice.chance(self.weather().slow) {
-            tokio::time::sleep(Duration::from_millis(self.dice.between(SLOW.0, SLOW.1))).await;
+        const BRIEF: (u64, u64) = (0, 20);
+        const BRIEF_PER_MILLE: u64 = 60;
+        let pause = if self.dice.chance(self.weather().slow) {
+            Some(self.dice.between(SLOW.0, SLOW.1))
+        } else if self.dice.chance(BRIEF_PER_MILLE) {
+            Some(self.dice.between(BRIEF.0, BRIEF.1))
+        } else {
+            None
+        };
+        if let Some(millis) = pause {
+            tokio::time::sleep(Duration::from_millis(millis)).await;
         }
         loop {
             let until = self.weather().frozen_until;

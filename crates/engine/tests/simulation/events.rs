@@ -10,28 +10,92 @@ use uuid::Uuid;
 use crate::callers::Caller;
 use crate::checks;
 use crate::payments::{Payment, WEALTH, payer};
+use crate::rng::Dice;
 use crate::world::{PAYERS, World};
+
+/// What may happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    NewPayment,
+    SomebodyComesBack,
+    Kill,
+    Start,
+    Freeze,
+    ChainFaults,
+    LedgerFaults,
+    Mine,
+    Reorganise,
+    FrontRun,
+    Cancel,
+    UseNonce,
+    MoveMoney,
+    DropPool,
+    TimePasses,
+}
+
+/// How often each happens on average, in a hundred.
+const WEIGHTS: [(u64, Event); 15] = [
+    (25, Event::NewPayment),
+    (5, Event::SomebodyComesBack),
+    (5, Event::Kill),
+    (6, Event::Start),
+    (6, Event::Freeze),
+    (8, Event::ChainFaults),
+    (5, Event::LedgerFaults),
+    (18, Event::Mine),
+    (4, Event::Reorganise),
+    (3, Event::FrontRun),
+    (3, Event::Cancel),
+    (2, Event::UseNonce),
+    (3, Event::MoveMoney),
+    (2, Event::DropPool),
+    (5, Event::TimePasses),
+];
+
+/// The weights of one run: some things never happen in it and some happen often, because rare
+/// meetings of two events are found where others do not stand in the way.
+pub(crate) fn weights(dice: &Dice) -> Vec<(u64, Event)> {
+    const TIMES: [u64; 5] = [0, 1, 1, 2, 5];
+    let always = [Event::NewPayment, Event::Start, Event::Mine];
+    let drawn = WEIGHTS.iter().map(|(weight, event)| {
+        let times = if always.contains(event) { 1 } else { *dice.pick(&TIMES) };
+        (weight * times, *event)
+    });
+    drawn.collect()
+}
+
+fn draw(world: &World) -> Event {
+    let sum = world.weights.iter().map(|(weight, _)| weight).sum::<u64>();
+    let mut left = world.dice.between(1, sum);
+    for (weight, event) in &world.weights {
+        if left <= *weight {
+            return *event;
+        }
+        left -= weight;
+    }
+    Event::Mine
+}
 
 /// One event and the time until the next.
 pub(crate) async fn one(world: &mut World) {
-    let event = world.dice.between(0, 99);
-    world.audit.note("event", event, 0);
+    let event = draw(world);
+    world.audit.note("event", event as u64, 0);
     match event {
-        0..=24 => new_payment(world),
-        25..=29 => somebody_comes_back(world),
-        30..=34 => kill(world),
-        35..=40 => start(world),
-        41..=46 => freeze(world),
-        47..=54 => chain_faults(world),
-        55..=59 => ledger_faults(world),
-        60..=77 => mine(world),
-        78..=81 => reorganise(world),
-        82..=84 => front_run(world),
-        85..=87 => cancel(world),
-        88..=89 => use_nonce(world),
-        90..=92 => move_money(world),
-        93..=94 => world.chain().drop_pool(),
-        _ => time_passes(world).await,
+        Event::NewPayment => new_payment(world),
+        Event::SomebodyComesBack => somebody_comes_back(world),
+        Event::Kill => kill(world),
+        Event::Start => start(world),
+        Event::Freeze => freeze(world),
+        Event::ChainFaults => chain_faults(world),
+        Event::LedgerFaults => ledger_faults(world),
+        Event::Mine => mine(world),
+        Event::Reorganise => reorganise(world),
+        Event::FrontRun => front_run(world),
+        Event::Cancel => cancel(world),
+        Event::UseNonce => use_nonce(world),
+        Event::MoveMoney => move_money(world),
+        Event::DropPool => world.chain().drop_pool(),
+        Event::TimePasses => time_passes(world).await,
     }
     /// Milliseconds to the next event.
     const PAUSES: [u64; 6] = [0, 1, 50, 300, 1500, 4000];

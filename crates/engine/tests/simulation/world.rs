@@ -14,6 +14,7 @@ use uuid::Uuid;
 use crate::audit::Audit;
 use crate::callers::{Caller, Street};
 use crate::clock::{BEGIN, SimulatedClock};
+use crate::events::{self, Event};
 use crate::payments::{CHAIN_ID, Payment, WEALTH, payer};
 use crate::process::{Ground, Process};
 use crate::rng::Dice;
@@ -28,6 +29,8 @@ pub(crate) struct World {
     pub(crate) audit: Audit,
     pub(crate) processes: Arc<[Process]>,
     pub(crate) signers: Vec<String>,
+    /// How often what happens in this run.
+    pub(crate) weights: Vec<(u64, Event)>,
     pub(crate) payments: Vec<Payment>,
     /// All callers that ever asked.
     pub(crate) callers: Vec<Caller>,
@@ -68,6 +71,7 @@ impl World {
         let processes: Arc<[Process]> = (0..count).map(|n| Process::new(n, &ground)).collect();
         processes.iter().for_each(|process| process.start(&ground));
         Self {
+            weights: events::weights(&dice),
             dice,
             ground,
             audit,
@@ -120,6 +124,10 @@ struct Answers {
     success: BTreeMap<B256, BTreeSet<u64>>,
     not_charged: BTreeSet<B256>,
     ended: BTreeSet<u64>,
+    /// Questions under way, by settle id.
+    asking: BTreeMap<Option<Uuid>, u32>,
+    /// Settle ids that ever had two questions under way.
+    twins: BTreeSet<Option<Uuid>>,
     /// Payments that moved and were taken back by a reorganisation.
     taken_back: BTreeSet<B256>,
 }
@@ -143,6 +151,24 @@ impl Told {
 
     pub(crate) fn said_not_charged(&self, payment: &Payment) -> bool {
         self.answers().not_charged.contains(&payment.nonce)
+    }
+
+    /// Somebody asks; it may have come back while it was still asking.
+    pub(crate) fn asks(&self, settle_id: Option<Uuid>) {
+        let mut answers = self.answers();
+        let questions = answers.asking.entry(settle_id).or_default();
+        *questions += 1;
+        if *questions > 1 {
+            answers.twins.insert(settle_id);
+        }
+    }
+
+    pub(crate) fn asked(&self, settle_id: Option<Uuid>) {
+        *self.answers().asking.entry(settle_id).or_insert(1) -= 1;
+    }
+
+    pub(crate) fn had_a_twin(&self, settle_id: Option<Uuid>) -> bool {
+        self.answers().twins.contains(&settle_id)
     }
 
     /// The caller knows how it ended.
