@@ -4,16 +4,17 @@
 //!  claim.rs    everything without the chain; a refusal here costs no call
 //!     |
 //!     v
-//!  a key vouches for the signature ----> one trip: head, payer's code, simulation (v, r, s)
+//!  a key vouches for the signature ----> one trip: head, payer's code, use, simulation (v, r, s)
 //!     | no, or the payer has code              | code
 //!     v                                        v
-//!  one trip: head, payer's code, ERC-1271, simulation (bytes)
+//!  one trip: head, payer's code, ERC-1271, use, simulation (bytes)
 //!     |
 //!     v
 //!  a failed simulation is explained by one more question (diagnosis.rs)
 //! ```
 //!
-//! The signature is always judged here: a token that returns quietly proves nothing.
+//! The signature is always judged here, and whether the authorization was used is always asked: a
+//! token that returns quietly proves nothing.
 
 mod diagnosis;
 
@@ -25,8 +26,8 @@ use faregate_protocol::{PaymentRequest, Reason};
 use crate::adapter::EvmChain;
 use crate::assets::Standing;
 use crate::claim::Claim;
-use crate::contracts::{ContractWallet, ERC1271_MAGIC};
-use crate::limits::{MAX_WALLET_RETURN, WALLET_CALL_GAS};
+use crate::contracts::{ContractWallet, ERC1271_MAGIC, Token, flag};
+use crate::limits::{MAX_WALLET_RETURN, TOKEN_CALL_GAS, WALLET_CALL_GAS};
 use crate::mechanisms::eip3009::{self, Overload};
 use crate::rpc::{Answer, Block, Call, Revert, call, decode};
 
@@ -95,9 +96,12 @@ async fn judge(chain: &EvmChain, claim: &Claim<'_>, state: State) -> Result<Verd
         claim.asset.stand(Standing::NoCode);
         return Ok(Err(Reason::EvmAssetNotDeployed));
     }
-    match state.simulation {
-        Ok(_) => Ok(Ok(state.head)),
-        Err(_) => Ok(Err(diagnosis::explain(&chain.rpc, claim).await?)),
+    match (state.simulation, state.used) {
+        (Ok(_), Some(false)) => Ok(Ok(state.head)),
+        // A token may return quietly for a used authorization; its own record decides.
+        (Ok(_), Some(true)) => Ok(Err(Reason::EvmNonceAlreadyUsed)),
+        (Ok(_), None) => Ok(Err(Reason::EvmEip3009NotSupported)),
+        (Err(_), _) => Ok(Err(diagnosis::explain(&chain.rpc, claim).await?)),
     }
 }
 
@@ -112,6 +116,8 @@ struct State {
     payer_has_code: bool,
     asset_has_code: bool,
     wallet_agrees: bool,
+    /// The token's record of the authorization; none if it keeps no such record.
+    used: Option<bool>,
     simulation: Result<Bytes, Revert>,
 }
 
@@ -135,6 +141,7 @@ async fn read_state(
     if let (Question::Contract, Overload::Bytes(signature)) = (question, &overload) {
         calls.push(wallet_call(chain, claim, signature));
     }
+    calls.push(Call::eth_call(None, token, &use_question(claim), TOKEN_CALL_GAS, Block::Latest));
     let data = eip3009::calldata(&claim.payment.authorization, &overload);
     let gas = claim.asset.profile.gas_limit;
     calls.push(Call::eth_call(chain.sender(), token, &data, gas, Block::Latest));
@@ -151,8 +158,15 @@ async fn read_state(
         Question::Key => false,
         Question::Contract => agrees(&rpc.returned(next()?)?),
     };
+    let used = rpc.returned(next()?)?.ok().as_ref().and_then(|returned| flag(returned));
     let simulation = rpc.returned(next()?)?;
-    Ok(State { head, payer_has_code, asset_has_code, wallet_agrees, simulation })
+    Ok(State { head, payer_has_code, asset_has_code, wallet_agrees, used, simulation })
+}
+
+fn use_question(claim: &Claim<'_>) -> Bytes {
+    let signed = &claim.payment.authorization;
+    let question = Token::authorizationStateCall { authorizer: signed.from, nonce: signed.nonce };
+    question.abi_encode().into()
 }
 
 fn wallet_call(chain: &EvmChain, claim: &Claim<'_>, signature: &[u8]) -> Call {

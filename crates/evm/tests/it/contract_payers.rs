@@ -162,5 +162,6 @@ async fn e14_a_wallet_is_asked_with_bounded_gas_and_its_flood_is_no_yes() {
         Reaction::Pass
     });
     assert_eq!(world.reason(&from_wallet().request()).await, Some(Reason::EvmSignature));
-    assert_eq!(*asked.lock().unwrap(), ["0x61a80", "0x249f0"], "400 000 and the asset's cap");
+    // The wallet, the token's record, and the transfer: 400 000, 200 000, the asset's cap.
+    assert_eq!(*asked.lock().unwrap(), ["0x61a80", "0x30d40", "0x249f0"]);
 }

@@ -45,7 +45,7 @@ async fn a_valid_payment_costs_one_request_and_garbage_costs_none() {
     assert_eq!(world.reason(&payment()).await, None);
     assert_eq!(
         world.endpoint.take_calls(),
-        ["eth_blockNumber", "eth_getCode", "eth_call"],
+        ["eth_blockNumber", "eth_getCode", "eth_call", "eth_call"],
         "one batch; the asset's code is remembered from the start"
     );
     world.reason(&payment()).await;

@@ -60,6 +60,15 @@ async fn e4_a_forged_signature_over_a_used_nonce_is_refused_by_us() {
 }
 
 #[tokio::test]
+async fn p11_a_used_authorization_is_refused_though_its_token_would_return_quietly() {
+    let world = world(Contract::QuietToken).await;
+    let request = draft().request();
+    assert_eq!(world.reason(&request).await, None);
+    world.settle(&request).await;
+    assert_eq!(world.reason(&request).await, Some(Reason::EvmNonceAlreadyUsed));
+}
+
+#[tokio::test]
 async fn e4_a_quiet_replay_is_never_proven_again() {
     let world = world(Contract::QuietToken).await;
     let request = draft().request();
