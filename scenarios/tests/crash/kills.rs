@@ -16,7 +16,7 @@ const POINTS: &[&str] = &[
     "F4", "F5", "F6", "F7", "F8", "F9", "F11", "F12",
 ];
 /// A process dies at one of its first passes of a place.
-const PASSES: u64 = 4;
+const PASSES: u64 = 3;
 /// A process that has not come to its place by then may be killed anywhere.
 const PATIENCE: Duration = Duration::from_secs(4);
 /// Time from one death to the next that nothing else brings about, in milliseconds.
@@ -125,27 +125,45 @@ impl<'a> Executioner<'a> {
                 Some(Ended::Alone(how)) => self.toll.alone.push(how),
                 None => continue,
             }
-            let armed = self.arm();
+            let armed = self.arm(index);
             self.replicas[index].start_again(armed);
         }
     }
 
-    /// The place at which the next process dies, if it is to die at one: every armed process has
-    /// one of the deaths that are left.
-    fn arm(&mut self) -> Option<String> {
+    /// The place at which the next process of this replica dies, if it is to die at one: half of
+    /// the deaths are promised to places.
+    fn arm(&mut self, index: usize) -> Option<String> {
+        if !self.arguments.points {
+            return None;
+        }
+        let others = self.replicas.iter().enumerate().filter(|(other, _)| *other != index);
+        let armed = others.filter(|(_, replica)| replica.armed_for().is_some()).count();
+        let at_points = self.toll.deaths() - self.toll.random;
         let left = self.arguments.kills.saturating_sub(self.toll.deaths());
-        let armed = self.replicas.iter().filter(|replica| replica.armed_for().is_some()).count();
-        if !self.arguments.points || armed >= left || self.random.once_in(2) {
+        let promised = at_points + armed;
+        if promised >= self.arguments.kills / 2 || armed >= left {
+            return None;
+        }
+        if self.toll.random < self.at_random_times() && self.random.once_in(2) {
             return None;
         }
         let point = POINTS[self.random.index(POINTS.len())];
         Some(format!("{point}:{}", 1 + self.random.below(PASSES)))
     }
 
+    /// Deaths that are not promised to places.
+    fn at_random_times(&self) -> usize {
+        let kills = self.arguments.kills;
+        if self.arguments.points { kills - kills / 2 } else { kills }
+    }
+
     /// Somebody that is not on the way to a place of its own, or has been for too long.
     fn kill_one(&mut self) {
+        let armed = self.replicas.iter().any(|replica| replica.armed_for().is_some());
+        let spares = armed && self.toll.random >= self.at_random_times();
         let is_due = |replica: &Replica| {
-            !replica.is_frozen() && replica.armed_for().is_none_or(|armed| armed > PATIENCE)
+            let armed_for = replica.armed_for();
+            !replica.is_frozen() && armed_for.map_or(!spares, |armed| armed > PATIENCE)
         };
         let due: Vec<usize> =
             (0..self.replicas.len()).filter(|index| is_due(&self.replicas[*index])).collect();
@@ -154,7 +172,7 @@ impl<'a> Executioner<'a> {
         }
         let index = due[self.random.index(due.len())];
         self.toll.random += 1;
-        let armed = self.arm();
+        let armed = self.arm(index);
         self.replicas[index].kill_and_start(armed);
     }
 
