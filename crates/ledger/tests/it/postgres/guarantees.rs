@@ -17,7 +17,7 @@ use crate::stores::{connect, sealer};
 
 const CRASHES: usize = 3;
 const WRITERS: usize = 8;
-const UNDER_LOAD: Duration = Duration::from_millis(700);
+const UNDER_LOAD: Duration = Duration::from_millis(400);
 
 async fn refused(url: &str) -> LedgerError {
     PostgresLedger::connect(url, sealer(), config()).await.unwrap_err()
