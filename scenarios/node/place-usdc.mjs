@@ -1,6 +1,7 @@
 // Puts Circle's FiatTokenV2_2 at the address that USDC has on Base Sepolia, on an anvil with that
 // chain id: `node place-usdc.mjs RPC_URL HOLDER...`. Each holder gets 1000 USDC. Prints the address.
 import { readFileSync } from 'node:fs';
+import { setTimeout } from 'node:timers/promises';
 import { createTestClient, http, keccak256, pad, parseUnits, publicActions, toHex, walletActions } from 'viem';
 import { baseSepolia } from 'viem/chains';
 
@@ -24,9 +25,14 @@ function artifact(path) {
   return JSON.parse(readFileSync(new URL(`${path}.json`, CONTRACTS), 'utf8'));
 }
 
+// Asked plainly: viem's own wait watches for new blocks, and after this one there may be none.
 async function mined(hash) {
-  const receipt = await node.waitForTransactionReceipt({ hash });
-  if (receipt.status !== 'success') throw new Error(`reverted: ${hash}`);
+  let receipt = null;
+  while (receipt === null) {
+    receipt = await node.request({ method: 'eth_getTransactionReceipt', params: [hash] });
+    if (receipt === null) await setTimeout(20);
+  }
+  if (receipt.status !== '0x1') throw new Error(`reverted: ${hash}`);
   return receipt;
 }
 

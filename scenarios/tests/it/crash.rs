@@ -98,7 +98,7 @@ impl World {
         assert_eq!(mined["status"], "0x1");
         self.chain.assert_paid_once();
         let again = http::get_with(&self.gate.priced_url(), &[(PAYMENT_SIGNATURE, &self.header)]);
-        assert_eq!(again.status, 409, "{again:?}");
+        assert!(again.repeats(&answer), "{again:?}");
         self.chain.assert_paid_once();
         assert_eq!(self.chain.reader.transactions_of(SIGNER, "pending"), 1, "one transaction");
     }

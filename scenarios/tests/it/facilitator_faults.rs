@@ -63,16 +63,19 @@ impl World {
     /// Sends the header until it is served.
     fn insist(&mut self, case: &str, header: &str) {
         let started = Instant::now();
-        loop {
+        let served = loop {
             let answer = self.pay(header);
             match answer.status {
-                200 => break,
+                200 => break answer,
                 409 | 503 => assert!(started.elapsed() < PATIENCE, "{case}: {answer:?}"),
                 _ => panic!("{case}: a buyer that may have paid was told {answer:?}"),
             }
             std::thread::sleep(PAUSE);
-        }
-        assert_eq!(self.pay(header).status, 409, "{case}: served once");
+        };
+        let ran = self.application.ran();
+        let again = http::get_with(&self.gate.priced_url(), &[(PAYMENT_SIGNATURE, header)]);
+        assert!(again.repeats(&served), "{case}: {again:?}");
+        assert_eq!(self.application.ran(), ran, "{case}: served once");
     }
 
     fn assert_conserved(&self, case: &str) {

@@ -35,6 +35,14 @@ impl Answer {
         header::decode(value.as_bytes()).unwrap_or_else(|error| panic!("{name}: {error}"))
     }
 
+    /// Whether this is the answer that was bought and nothing newer: status, body and receipts.
+    pub(crate) fn repeats(&self, first: &Self) -> bool {
+        let receipts = [header::PAYMENT_RESPONSE, header::X_PAYMENT_RESPONSE];
+        self.status == first.status
+            && self.body == first.body
+            && receipts.iter().all(|name| self.header(name) == first.header(name))
+    }
+
     pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }

@@ -230,6 +230,5 @@ fn a_facilitator_whose_chain_is_down_starts_and_is_ready_when_the_chain_is() {
     assert_eq!(verdict.status, 503, "{verdict:?}");
     endpoint.always(Reaction::Pass(chain.rpc().to_owned()));
     role.ready();
-    let outcome = role.ask("settle", &Draft::new().body()).json();
-    assert_eq!(outcome["success"], true, "{outcome}");
+    until_settled("up again", &role, &Draft::new());
 }
