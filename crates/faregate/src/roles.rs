@@ -305,6 +305,7 @@ fn build_gate(
     let mut config =
         GateConfig::new(settings.origin.clone(), settings.routes.clone(), settings.unmatched);
     config.lease_ms = lease_ms;
+    config.answer_retention = settings.answer_retention;
     config.facilitator_remembers = settings.facilitator == FacilitatorChoice::Local;
     config.limits = GateLimits {
         max_request_body_bytes: settings.max_request_body_bytes,

@@ -195,7 +195,8 @@ fn read<T: DeserializeOwned>(
     body: &[u8],
     verdict: &'static str,
 ) -> Result<T, FacilitatorError> {
-    let Ok(value) = json::parse(body) else {
+    // An array would be read as a structure, member by member.
+    let Some(value) = json::parse(body).ok().filter(Value::is_object) else {
         return Err(FacilitatorError::Nonsense("it is not JSON"));
     };
     if status.is_success() || value.get(verdict).is_some() {

@@ -118,7 +118,7 @@ reasons! {
     FacilitatorUnavailable "facilitator_unavailable" Us SameAgain 502
         "The facilitator could not be asked; nothing was charged.";
     LedgerUnavailable "ledger_unavailable" Us SameAgain 503
-        "The ledger could not be written; nothing was charged.";
+        "The ledger could not be asked; ask again with the same header.";
     UpstreamUnavailable "upstream_unavailable" Seller SameAgain 502
         "The application behind the gate did not answer; nothing was charged.";
     UpstreamTimedOut "upstream_timed_out" Seller SameAgain 504

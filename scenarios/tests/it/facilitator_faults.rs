@@ -94,6 +94,7 @@ fn nonsense() -> Vec<(&'static str, Reaction)> {
         ("empty", Reaction::json(200, "")),
         ("object", Reaction::json(200, "{}")),
         ("array", Reaction::json(200, "[]")),
+        ("array that looks like a verdict", Reaction::json(200, "[true]")),
         ("words", Reaction::json(200, r#"{"isValid":"yes","success":"yes"}"#)),
         ("success without a transaction", Reaction::json(200, r#"{"success":true}"#)),
         ("redirect", Reaction::Raw(redirect())),

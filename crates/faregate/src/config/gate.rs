@@ -45,6 +45,7 @@ pub(crate) struct GateSettings {
     pub(crate) facilitator_token: Option<SecretRef>,
     pub(crate) max_request_body_bytes: usize,
     pub(crate) max_answer_bytes: usize,
+    pub(crate) answer_retention: Duration,
     pub(crate) routes: Vec<Route>,
 }
 
@@ -87,6 +88,9 @@ pub(crate) fn read(
     };
     let max_request_body_bytes = bytes(&mut section, "max_request_body_bytes", DEFAULT_BODY);
     let max_answer_bytes = bytes(&mut section, "max_answer_bytes", DEFAULT_ANSWER);
+    const HOUR_SECS: u64 = 3600;
+    let hours = section.number("answer_retention_hours", 24, (0, 24 * 366));
+    let answer_retention = Duration::from_secs(hours.saturating_mul(HOUR_SECS));
     if facilitator == Some(FacilitatorChoice::Local) && context.chains.is_empty() {
         let fix = "add a [[chain]] section, or name the URL of a facilitator";
         section.problem("facilitator", "a local facilitator needs a chain", fix);
@@ -106,6 +110,7 @@ pub(crate) fn read(
         facilitator_token,
         max_request_body_bytes,
         max_answer_bytes,
+        answer_retention,
         routes,
     })
 }

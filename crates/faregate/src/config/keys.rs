@@ -86,7 +86,12 @@ pub(crate) const KEYS: &[Key] = &[
     ),
     key("[[chain]]", "assets", "the network's default asset", "Tokens that are settled"),
     key("[[chain]]", "max_fee_gwei", "200", "Most that one unit of gas may cost, in gwei"),
-    key("[[chain]]", "max_gas", "150000", "Most gas that one settlement may use"),
+    key(
+        "[[chain]]",
+        "max_gas",
+        "150000",
+        "Most gas that one transaction may use; a payment is given up after three that revert",
+    ),
     key(
         "[[chain]]",
         "min_balance_gwei",
