@@ -180,7 +180,11 @@ fn take_over(state: &mut State, process: usize) -> Option<()> {
     Some(())
 }
 
+/// The crash of a zombie is one that never acts again, which is searched anyway.
 fn crash(state: &mut State, process: usize) -> Option<()> {
+    if state.holder() != Some(process) {
+        return None;
+    }
     state.crashes += 1;
     state.processes[process] = Process { token: None, hand: Hand::Empty };
     (state.crashes <= CRASHES).then_some(())
