@@ -14,9 +14,8 @@
 //! | doubled | keys with two grants, two transfers or two different answers |
 //! | unresolved | keys whose settlement is neither FINAL nor DEAD, or whose claim has no end |
 //!
-//! `granted_unseen`, one line before, counts payments that were granted and whose answer died with
-//! the process or the connection: the buyer is told `payment_already_used`. As long as answers are
-//! not stored this counts as served.
+//! `granted_unseen`, one line before, counts those of the lost payments that were granted and whose
+//! buyer was told `payment_already_used` without ever getting the answer: it was not kept.
 
 #![allow(clippy::unwrap_used)] // a panic is how the harness fails
 
