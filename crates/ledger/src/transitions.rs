@@ -138,6 +138,17 @@ impl SettlementState {
         )
     }
 
+    /// Whether the move needs no row beside it. Proof comes and goes with its evidence
+    /// (`record_mined`, `undo_mined`), and signing with its bytes (`record_attempt`).
+    #[must_use]
+    pub const fn may_become_bare(self, next: Self) -> bool {
+        let with_a_row = matches!(
+            (self, next),
+            (_, Self::Signed | Self::Mined) | (Self::Mined, Self::Broadcast | Self::Reserved)
+        );
+        self.may_become(next) && !with_a_row
+    }
+
     /// Nothing more can happen.
     #[must_use]
     pub const fn is_end(self) -> bool {
@@ -154,6 +165,19 @@ impl SettlementState {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_bare_move_signs_or_makes_or_undoes_proof() {
+        use SettlementState as S;
+        for from in S::ALL {
+            for to in S::ALL {
+                let bare = from.may_become(*to)
+                    && !matches!(to, S::Mined | S::Signed)
+                    && (*from != S::Mined || *to == S::Final);
+                assert_eq!(from.may_become_bare(*to), bare, "{from:?} to {to:?}");
+            }
+        }
+    }
 
     #[test]
     fn numbers_and_names_are_distinct_and_found_again() {

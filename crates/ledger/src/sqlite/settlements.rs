@@ -250,10 +250,7 @@ impl SettlementStore for SqliteLedger {
         to: SettlementState,
         evidence: Value,
     ) -> Result<bool, LedgerError> {
-        // Proof comes and goes by record_mined and undo_mined; signing by record_attempt.
-        let special = matches!(to, SettlementState::Mined | SettlementState::Signed)
-            || (from == SettlementState::Mined && to != SettlementState::Final);
-        if !from.may_become(to) || special {
+        if !from.may_become_bare(to) {
             return Err(LedgerError::IllegalMove { from: from.name(), to: to.name() });
         }
         let mut tx = leases::begin(self, lease).await?;
