@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Time in which everything that we start must be ready, on a busy machine.
@@ -17,6 +18,7 @@ pub(crate) struct Service {
     child: Child,
     stdout: Receiver<String>,
     stderr: Arc<Mutex<String>>,
+    listener: Option<JoinHandle<()>>,
 }
 
 impl Service {
@@ -37,13 +39,13 @@ impl Service {
         });
         let stderr = Arc::new(Mutex::new(String::new()));
         let (mut err, kept) = (child.stderr.take().unwrap(), Arc::clone(&stderr));
-        std::thread::spawn(move || {
+        let listener = std::thread::spawn(move || {
             let mut chunk = [0; 4096];
             while let Ok(size @ 1..) = err.read(&mut chunk) {
                 kept.lock().unwrap().push_str(&String::from_utf8_lossy(&chunk[..size]));
             }
         });
-        Self { name: name.to_owned(), child, stdout, stderr }
+        Self { name: name.to_owned(), child, stdout, stderr, listener: Some(listener) }
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -112,6 +114,8 @@ impl Service {
         let started = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
+                // It may end before its last words are read.
+                self.listener.take().map(JoinHandle::join).transpose().unwrap();
                 return status;
             }
             let waited = started.elapsed();
