@@ -23,6 +23,7 @@ pub mod journal;
 pub mod memory;
 mod migrations;
 pub mod postgres;
+pub mod records;
 pub mod sealing;
 pub mod settlements;
 pub mod sqlite;
@@ -34,6 +35,9 @@ pub use error::LedgerError;
 pub use journal::JournalEntry;
 pub use memory::{MemoryLedger, MillisClock};
 pub use postgres::{PostgresConfig, PostgresLedger};
+pub use records::{
+    PaymentFilter, PaymentName, PaymentNameError, PaymentRecords, PaymentSummary, SentTransaction,
+};
 pub use sealing::Sealer;
 pub use settlements::{
     Attempt, EvidenceRow, LaneRows, Lease, NewSettlement, Reserved, Settlement, SettlementStore,

@@ -4,6 +4,7 @@
 
 mod claims;
 mod leases;
+mod records;
 mod rows;
 mod settlements;
 mod slots;

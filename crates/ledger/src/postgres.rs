@@ -10,6 +10,7 @@ mod hints;
 mod kept;
 mod leases;
 mod moves;
+mod records;
 mod rows;
 mod session;
 mod settlement_rows;

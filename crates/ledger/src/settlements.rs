@@ -327,6 +327,13 @@ pub trait SettlementStore: Send + Sync {
     /// [`LedgerError::LeaseLost`] among others.
     async fn undo_mined(&self, lease: &Lease, key: &PaymentKey) -> Result<bool, LedgerError>;
 
+    /// An operator sends a QUARANTINED payment back to work: it becomes RESERVED, its tries are
+    /// forgotten, and it is wanted until its authorization ends. `false`: it is not QUARANTINED.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    async fn retry_quarantined(&self, key: &PaymentKey) -> Result<bool, LedgerError>;
+
     /// Counts a try before it is made and returns the count.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ mod claims;
 mod homes;
 mod kept;
 mod leases;
+mod records;
 mod reservations;
 mod settlement_rows;
 mod settlements;

@@ -23,8 +23,8 @@ pub(super) struct Rows {
     pub(super) settlements_by_settle_id: BTreeMap<Uuid, PaymentKey>,
     pub(super) leases: BTreeMap<String, LeaseRow>,
     pub(super) slots: BTreeMap<SlotName, StoredSlot>,
-    /// Transaction to the slot it was signed for, and its place in the order of signing.
-    pub(super) attempts_made: BTreeSet<String>,
+    /// When each transaction was signed.
+    pub(super) attempts_made: BTreeMap<String, i64>,
     /// Network, transaction, log index.
     pub(super) logs: BTreeSet<(String, String, u64)>,
     journal: Vec<(PaymentKey, JournalEntry)>,

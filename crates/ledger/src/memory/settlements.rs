@@ -18,6 +18,7 @@ pub(super) const SUBJECT: &str = "settlement";
 const RECONCILER: (&str, &str) = ("reconciler", SUBJECT);
 const LANE: (&str, &str) = ("lane", SUBJECT);
 const API: (&str, &str) = ("api", SUBJECT);
+const OPERATOR: (&str, &str) = ("operator", SUBJECT);
 const MS_PER_SECOND: i64 = 1000;
 
 #[async_trait]
@@ -215,6 +216,24 @@ impl SettlementStore for MemoryLedger {
         Ok(moved)
     }
 
+    async fn retry_quarantined(&self, key: &PaymentKey) -> Result<bool, LedgerError> {
+        {
+            let (mut rows, now) = self.open();
+            let (from, to) = (SettlementState::Quarantined, SettlementState::Reserved);
+            if !rows.step(now, key, from, to) {
+                return Ok(false);
+            }
+            if let Some(row) = rows.settlements.get_mut(key) {
+                row.tries = 0;
+                row.wanted_until_ms = end_of_validity(row);
+            }
+            let evidence = json!({ "retried": true });
+            rows.note(now, OPERATOR, key, (from.name(), to.name()), &evidence);
+        }
+        self.tell(*key);
+        Ok(true)
+    }
+
     async fn count_try(&self, key: &PaymentKey) -> Result<i64, LedgerError> {
         let (mut rows, _) = self.open();
         let row = rows.settlements.get_mut(key).ok_or_else(|| refused("no such settlement"))?;
@@ -312,7 +331,7 @@ fn undo(ledger: &MemoryLedger, lease: &Lease, key: &PaymentKey) -> Result<bool, 
     }
     let mut log = None;
     if let Some(row) = rows.settlements.get_mut(key) {
-        row.wanted_until_ms = stored(row.new.valid_before).saturating_mul(MS_PER_SECOND);
+        row.wanted_until_ms = end_of_validity(row);
         log = row.evidence.take().map(|e| (row.new.network.clone(), e.transaction, e.log_index));
     }
     if let Some(log) = log {
@@ -321,6 +340,10 @@ fn undo(ledger: &MemoryLedger, lease: &Lease, key: &PaymentKey) -> Result<bool, 
     let evidence = json!({ "reorganised": true });
     rows.note(now, RECONCILER, key, (from.name(), to.name()), &evidence);
     Ok(true)
+}
+
+fn end_of_validity(row: &SettlementRow) -> i64 {
+    stored(row.new.valid_before).saturating_mul(MS_PER_SECOND)
 }
 
 fn list<K: Ord>(

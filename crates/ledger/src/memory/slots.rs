@@ -2,6 +2,7 @@
 //! payment (U7), signed bytes stored before they leave.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ops::Range;
 
 use faregate_protocol::PaymentKey;
@@ -73,9 +74,10 @@ pub(super) fn record_attempt(
         return Ok(false);
     }
     let order = rows.attempts_made.len();
-    if !rows.attempts_made.insert(attempt.transaction.clone()) {
-        return Err(refused("attempts.transaction_hash"));
-    }
+    match rows.attempts_made.entry(attempt.transaction.clone()) {
+        Entry::Vacant(free) => free.insert(now),
+        Entry::Occupied(_) => return Err(refused("attempts.transaction_hash")),
+    };
     if let Some(key) = first_for {
         rows.step(now, &key, from, to);
         let evidence = json!({

@@ -16,6 +16,7 @@ pub(super) const SUBJECT: &str = "settlement";
 const RECONCILER: (&str, &str) = ("reconciler", SUBJECT);
 const LANE: (&str, &str) = ("lane", SUBJECT);
 const API: (&str, &str) = ("api", SUBJECT);
+const OPERATOR: (&str, &str) = ("operator", SUBJECT);
 
 /// Without a target, so that a racing insert of the same settle id is no error but a conflict.
 const INSERT: &str = concat!(
@@ -52,6 +53,8 @@ const WANTED_TO_THE_END: &str = concat!(
     "update settlements set wanted_until_ms = least(valid_before, 9223372036854775) * 1000 ",
     "where payment_key = $1"
 );
+
+const FORGET_TRIES: &str = "update settlements set tries = 0 where payment_key = $1";
 
 const INSERT_EVIDENCE: &str = concat!(
     "insert into evidence (network, transaction_hash, log_index, block_number, block_hash, ",
@@ -214,6 +217,21 @@ pub(super) async fn undo(
     }
     let evidence = json!({ "reorganised": true });
     journal(&mut tx, RECONCILER, key, (from.name(), to.name()), &evidence).await?;
+    tx.commit().await?;
+    Ok(true)
+}
+
+pub(super) async fn retry(ledger: &PostgresLedger, key: &PaymentKey) -> Result<bool, Failure> {
+    let (from, to) = (SettlementState::Quarantined, SettlementState::Reserved);
+    let mut tx = ledger.begin().await?;
+    if !step(&mut tx, key, from, to).await? {
+        return Ok(false);
+    }
+    for sql in [FORGET_TRIES, WANTED_TO_THE_END] {
+        sqlx::query(sql).bind(key.0.as_slice()).execute(&mut *tx).await?;
+    }
+    let evidence = json!({ "retried": true });
+    journal(&mut tx, OPERATOR, key, (from.name(), to.name()), &evidence).await?;
     tx.commit().await?;
     Ok(true)
 }

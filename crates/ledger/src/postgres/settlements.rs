@@ -228,6 +228,14 @@ impl SettlementStore for PostgresLedger {
         Ok(moved)
     }
 
+    async fn retry_quarantined(&self, key: &PaymentKey) -> Result<bool, LedgerError> {
+        let moved = self.retried(|| moves::retry(self, key)).await?;
+        if moved {
+            self.tell(*key);
+        }
+        Ok(moved)
+    }
+
     async fn count_try(&self, key: &PaymentKey) -> Result<i64, LedgerError> {
         let count = || async {
             let mut tx = self.begin().await?;

@@ -24,6 +24,7 @@ use crate::{
 pub(super) const SUBJECT: &str = "settlement";
 const RECONCILER: &str = "reconciler";
 const API: &str = "api";
+const OPERATOR: &str = "operator";
 
 macro_rules! select {
     ($rest:expr) => {
@@ -74,6 +75,8 @@ const WANTED_TO_THE_END: &str = concat!(
     "update settlements set wanted_until_ms = min(valid_before, 9223372036854775) * 1000 ",
     "where payment_key = ?"
 );
+
+const FORGET_TRIES: &str = "update settlements set tries = 0 where payment_key = ?";
 
 const REPORT: &str = concat!(
     "update settlements set success_reported_to = coalesce(success_reported_to, ?) ",
@@ -324,6 +327,22 @@ impl SettlementStore for SqliteLedger {
         }
         let evidence = json!({ "reorganised": true });
         journal(&mut tx, RECONCILER, SUBJECT, key, (from.name(), to.name()), &evidence).await?;
+        tx.commit().await.map_err(unavailable)?;
+        self.tell(*key);
+        Ok(true)
+    }
+
+    async fn retry_quarantined(&self, key: &PaymentKey) -> Result<bool, LedgerError> {
+        let mut tx = self.begin().await?;
+        let (from, to) = (SettlementState::Quarantined, SettlementState::Reserved);
+        if !step(&mut tx, key, from, to).await? {
+            return Ok(false);
+        }
+        for sql in [FORGET_TRIES, WANTED_TO_THE_END] {
+            sqlx::query(sql).bind(key.0.as_slice()).execute(&mut *tx).await.map_err(unavailable)?;
+        }
+        let evidence = json!({ "retried": true });
+        journal(&mut tx, OPERATOR, SUBJECT, key, (from.name(), to.name()), &evidence).await?;
         tx.commit().await.map_err(unavailable)?;
         self.tell(*key);
         Ok(true)

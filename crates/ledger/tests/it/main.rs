@@ -8,6 +8,7 @@ mod cluster;
 mod failing_calls;
 mod postgres;
 mod random_walk;
+mod records;
 mod samples;
 mod seed;
 mod settlements;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use faregate_ledger::{
-    ClaimStore, MemoryLedger, PostgresConfig, PostgresLedger, Sealer, SettlementStore, SqliteLedger,
+    ClaimStore, MemoryLedger, PaymentRecords, PostgresConfig, PostgresLedger, Sealer,
+    SettlementStore, SqliteLedger,
 };
 use uuid::Uuid;
 
@@ -12,11 +13,14 @@ use crate::cluster;
 
 /// What every test of a suite gets.
 pub(crate) trait Store:
-    ClaimStore + SettlementStore + Clone + std::fmt::Debug + 'static
+    ClaimStore + SettlementStore + PaymentRecords + Clone + std::fmt::Debug + 'static
 {
 }
 
-impl<T: ClaimStore + SettlementStore + Clone + std::fmt::Debug + 'static> Store for T {}
+impl<T> Store for T where
+    T: ClaimStore + SettlementStore + PaymentRecords + Clone + std::fmt::Debug + 'static
+{
+}
 
 pub(crate) async fn sqlite() -> SqliteLedger {
     SqliteLedger::open_in_memory().await.unwrap()
