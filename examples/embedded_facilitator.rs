@@ -47,7 +47,8 @@ async fn main() -> anyhow::Result<()> {
         async move { engine.ready().await.is_ok() }
     });
     let api = faregate_facilitator::router(FacilitatorState {
-        facilitator: Arc::new(engine),
+        facilitator: Arc::new(engine.clone()),
+        settlements: Arc::new(engine),
         metrics,
         readiness: Arc::new(readiness),
         callers: faregate_facilitator::Callers::default(),

@@ -6,6 +6,7 @@
 //!  lane.rs        one worker a signer: nonce -> sign -> STORE THE BYTES -> send
 //!  tenure.rs      the lease that makes it one, over all processes
 //!  reconcile.rs   one worker a chain: looks for proof; the only one who says paid or dead
+//!  examine.rs     for operators: the chain beside the ledger
 //!  wake.rs        tells waiting callers that a payment moved
 //!  facilitator.rs the port that doors see
 //! ```
@@ -16,15 +17,18 @@
 pub mod clock;
 mod desk;
 mod engine;
+pub mod examine;
 mod facilitator;
 mod lane;
 pub mod limits;
 mod reconcile;
 mod settle;
+mod status;
 mod tenure;
 mod verify;
 mod wake;
 
 pub use engine::{Engine, Running};
+pub use examine::{Examiner, Shown, Standing};
 pub use facilitator::NotReady;
 pub use limits::Limits;

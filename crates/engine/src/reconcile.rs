@@ -18,9 +18,8 @@ use crate::tenure::Tenure;
 
 pub(crate) async fn run(desk: Arc<Desk>, mut stopped: watch::Receiver<bool>) {
     let limits = desk.limits;
-    let name = format!("reconciler {}", desk.network());
-    let mut tenure = Tenure::new(Arc::clone(&desk.store), name, limits.lease_ttl);
-    let reconciler = Reconciler { desk, missing: Mutex::default() };
+    let mut tenure = tenure(&desk);
+    let reconciler = Reconciler::new(desk);
     loop {
         let mut more = false;
         if let Some(lease) = tenure.hold().await {
@@ -43,13 +42,26 @@ pub(crate) async fn run(desk: Arc<Desk>, mut stopped: watch::Receiver<bool>) {
     tenure.give_up().await;
 }
 
-struct Reconciler {
-    desk: Arc<Desk>,
+/// Name of the lease that makes one reconciler of a chain.
+pub(crate) fn lease_name(network: &str) -> String {
+    format!("reconciler {network}")
+}
+
+pub(crate) fn tenure(desk: &Desk) -> Tenure {
+    Tenure::new(Arc::clone(&desk.store), lease_name(desk.network()), desk.limits.lease_ttl)
+}
+
+pub(crate) struct Reconciler {
+    pub(crate) desk: Arc<Desk>,
     /// Payments whose nonce is used though none of our transactions is to be found, since when.
     missing: Mutex<HashMap<PaymentKey, Instant>>,
 }
 
 impl Reconciler {
+    pub(crate) fn new(desk: Arc<Desk>) -> Self {
+        Self { desk, missing: Mutex::default() }
+    }
+
     /// Looks at everything that is due. `true`: there may be more.
     async fn round(&self, lease: &Lease) -> Result<bool, LedgerError> {
         let limits = &self.desk.limits;

@@ -23,7 +23,7 @@ pub struct EvmConfig {
     pub network: Network,
     /// JSON-RPC endpoints (http or https), the preferred one first.
     pub rpc_urls: Vec<String>,
-    /// Accounts that send transactions, one lane each.
+    /// Accounts that send transactions, one lane each. None: a chain to look at only.
     pub signers: Vec<Arc<dyn TransactionSigner>>,
     /// Tokens that may be settled; empty means the network's default asset.
     pub assets: Vec<AssetProfile>,
@@ -96,9 +96,6 @@ impl EvmConfig {
     /// What cannot be right in the rest.
     pub(crate) fn check(&self) -> Result<(), ChainError> {
         let signers: HashSet<_> = self.signers.iter().map(|signer| signer.address()).collect();
-        if self.signers.is_empty() {
-            return Err(refused("a chain needs a signer"));
-        }
         if signers.len() != self.signers.len() {
             return Err(refused("a signer is listed twice"));
         }
@@ -152,11 +149,10 @@ mod tests {
 
     #[test]
     fn what_cannot_be_right_is_refused() {
-        let breaks: [(&str, Break); 10] = [
+        let breaks: [(&str, Break); 9] = [
             ("no endpoint", |c| c.rpc_urls.clear()),
             ("no URL", |c| c.rpc_urls = vec!["127.0.0.1:8545".into()]),
             ("no http", |c| c.rpc_urls = vec!["ws://127.0.0.1:8545".into()]),
-            ("no signer", |c| c.signers.clear()),
             ("signer twice", |c| c.signers.push(Arc::clone(&c.signers[0]))),
             ("no EVM chain", |c| c.network = "solana:abc".parse().unwrap()),
             ("no default asset", |c| c.network = Network::eip155(31337)),

@@ -29,6 +29,9 @@ pub enum Refusal {
     /// 401: no token, or one that is nobody's.
     #[error("this call needs a bearer token of a known caller")]
     Unauthorized,
+    /// 404: nobody asked here to settle that payment, or the ledger was lost.
+    #[error("there is no settlement of this payment here")]
+    NoSettlement,
     /// 404.
     #[error("there is nothing here")]
     NotFound,
@@ -69,7 +72,7 @@ impl Refusal {
             Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
-            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::NotFound | Self::NoSettlement => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
@@ -83,7 +86,7 @@ impl Refusal {
         match self {
             Self::Malformed(_) | Self::BodyTooSlow | Self::BodyTooLarge { .. } => "malformed",
             Self::Unauthorized => "unauthorized",
-            Self::NotFound | Self::MethodNotAllowed => "not_found",
+            Self::NotFound | Self::NoSettlement | Self::MethodNotAllowed => "not_found",
             Self::Internal => "internal_error",
             Self::Busy(Reason::QueueFull) => "queue_full",
             Self::Busy(_) => "unavailable",

@@ -10,6 +10,7 @@
 //!  terms.rs      our own headers -> SettleTerms
 //!  verify.rs     a verdict within its time; dropped with its client
 //!  settle.rs     a settlement that outlives its client; no answer is "pending", never "failed"
+//!  settlement.rs what became of one, for those who lost the answer
 //!  supported.rs  what can be settled
 //!  measure.rs    how long answers took
 //!  openapi.rs    the description of all this
@@ -25,6 +26,7 @@ pub mod openapi;
 pub mod router;
 pub mod serve;
 pub mod settle;
+pub mod settlement;
 pub mod supported;
 pub mod terms;
 pub mod verify;

@@ -21,6 +21,8 @@ pub struct Limits {
     /// Time given beyond a caller's own deadline, so that the outcome that the deadline produced
     /// still gets out.
     pub settle_grace: Duration,
+    /// A look at a settlement without answer by then is 503.
+    pub lookup_timeout: Duration,
     /// `/supported` without answer by then is 503.
     pub supported_timeout: Duration,
 }
@@ -35,6 +37,7 @@ impl Default for Limits {
             verify_timeout: Duration::from_secs(15),
             settle_timeout: Duration::from_secs(100),
             settle_grace: Duration::from_secs(5),
+            lookup_timeout: Duration::from_secs(5),
             supported_timeout: Duration::from_secs(5),
         }
     }

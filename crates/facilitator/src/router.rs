@@ -12,6 +12,7 @@ use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use faregate_protocol::Facilitator;
+use faregate_protocol::settlement_status::SettlementLookup;
 use faregate_telemetry::{Metrics, Readiness, ops, readiness, request_id};
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -20,26 +21,29 @@ use tokio::sync::Semaphore;
 use crate::answer::{Refusal, json_answer};
 use crate::callers::{self, Callers};
 use crate::limits::Limits;
-use crate::{openapi, settle, supported, verify};
+use crate::{openapi, settle, settlement, supported, verify};
 
 /// What the API stands on.
 #[derive(Clone)]
 pub struct FacilitatorState {
     /// Who verifies and settles.
     pub facilitator: Arc<dyn Facilitator>,
+    /// Who knows what became of settlements.
+    pub settlements: Arc<dyn SettlementLookup>,
     /// Where requests are counted.
     pub metrics: Metrics,
     /// Whether work can be taken up.
     pub readiness: Arc<dyn Readiness>,
     /// Limits.
     pub limits: Limits,
-    /// Who may verify and settle; nobody named: everybody.
+    /// Who may verify, settle and look settlements up; nobody named: everybody.
     pub callers: Callers,
 }
 
 #[derive(Clone)]
 pub(crate) struct Api {
     pub(crate) facilitator: Arc<dyn Facilitator>,
+    pub(crate) settlements: Arc<dyn SettlementLookup>,
     pub(crate) metrics: Metrics,
     pub(crate) readiness: Arc<dyn Readiness>,
     pub(crate) limits: Arc<Limits>,
@@ -48,13 +52,14 @@ pub(crate) struct Api {
     pub(crate) settling: Arc<Semaphore>,
 }
 
-/// The HTTP API: `POST /verify`, `POST /settle`, `GET /supported`, `/openapi.json`, `/health`,
+/// The HTTP API: `POST /verify`, `POST /settle`, `GET /settlements/{payment_key}`, `/supported`, `/openapi.json`, `/health`,
 /// `/healthz`, `/readyz`.
 pub fn router(state: FacilitatorState) -> Router {
     let api = Api {
         verifying: Arc::new(Semaphore::new(state.limits.max_verifying)),
         settling: Arc::new(Semaphore::new(state.limits.max_settling)),
         facilitator: state.facilitator,
+        settlements: state.settlements,
         metrics: state.metrics,
         readiness: state.readiness,
         limits: Arc::new(state.limits),
@@ -65,6 +70,7 @@ pub fn router(state: FacilitatorState) -> Router {
     let payments = Router::new()
         .route("/verify", post(verify::post))
         .route("/settle", post(settle::post))
+        .route("/settlements/{payment_key}", get(settlement::get))
         .route_layer(admitted);
     Router::new()
         .route("/verify", get(|| async { usage("/verify") }))

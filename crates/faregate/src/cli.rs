@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use faregate_telemetry::{LogConfig, LogFormat, logs};
 
 use crate::roles::Roles;
-use crate::{config, dev, init, pay, roles, server, token};
+use crate::{config, dev, init, pay, roles, server, settlements, token};
 
 /// Charge for HTTP requests with signed stablecoin payments (x402).
 #[derive(Parser)]
@@ -43,6 +43,9 @@ enum Command {
     Pay(pay::PayArgs),
     /// Write a small configuration that works.
     Init(init::InitArgs),
+    /// Look at payments: list them, follow one, compare with the chain.
+    #[command(subcommand)]
+    Settlements(settlements::SettlementsCommand),
     /// Make a bearer token for a caller of the facilitator.
     Token,
     /// Look at a configuration.
@@ -89,6 +92,10 @@ impl Cli {
                 server::block_on(pay::run(args))
             }
             Command::Init(args) => init::run(&args),
+            Command::Settlements(command) => {
+                logging.start(LogConfig { format: LogFormat::Text, filter: "error".to_owned() })?;
+                server::block_on(settlements::run(command))
+            }
             Command::Token => token::run(),
             Command::Config { command: ConfigCommand::Keys } => {
                 print!("{}", config::reference());

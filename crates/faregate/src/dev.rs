@@ -89,11 +89,12 @@ pub(crate) async fn run(args: DevArgs) -> anyhow::Result<ExitCode> {
     // The chain takes its own port; this only gives the error its name.
     drop(server::bind("chain", loopback(ports.chain), FLAG).await?);
     let chain = start_chain(&args, ports.chain).await?;
-    let settings = settings(&world, ports, &scratch.path().join("ledger.db"))?;
+    let config = scratch.path().join("faregate.toml");
+    let settings = settings(&world, ports, &config)?;
     let mut running = roles::start_on(settings, listeners, DRAIN).await?;
     let stopped = running.stopped();
     running.serve_router("demo API", demo, demo_api::router(), DRAIN, stopped)?;
-    let file = DevFile::write(&world)?;
+    let file = DevFile::write(&world, &config)?;
     if args.json {
         println!("{}", serde_json::to_string(&world)?);
     } else {
@@ -158,10 +159,10 @@ fn world(ports: PortNumbers) -> DevWorld {
 fn settings(
     world: &DevWorld,
     ports: PortNumbers,
-    ledger: &std::path::Path,
+    file: &std::path::Path,
 ) -> anyhow::Result<Settings> {
     let DevWorld { rpc, chain_id, gate, pay_to, .. } = world;
-    let key = ledger.with_file_name("signer.key");
+    let (key, ledger) = (file.with_file_name("signer.key"), file.with_file_name("ledger.db"));
     std::fs::write(&key, accounts::FACILITATOR.private_key.to_string())
         .context("the dev signer's key could not be written")?;
     let (upstream, key, ledger) = (http(ports.demo_api), key.display(), ledger.display());
@@ -197,6 +198,7 @@ match = "GET /about"
 free = true
 "#
     );
+    std::fs::write(file, &text).context("the dev world's configuration could not be written")?;
     config::read(&text, std::iter::empty()).map_err(|list| {
         anyhow::Error::new(config::Problems { file: "the dev world".to_owned(), list })
     })
@@ -218,6 +220,7 @@ Next, in another terminal:
 
   curl -i {paid_url}
   cargo run --release -- pay {paid_url}
+  cargo run --release -- settlements ls
 ",
         world.buyer.address
     )

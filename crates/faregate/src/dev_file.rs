@@ -50,11 +50,13 @@ pub(crate) struct DevFile {
 }
 
 impl DevFile {
-    pub(crate) fn write(world: &DevWorld) -> anyhow::Result<Self> {
+    /// `config` is the configuration that the world runs on.
+    pub(crate) fn write(world: &DevWorld, config: &Path) -> anyhow::Result<Self> {
         let dir = state_dir()?;
         std::fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
         let path = dir.join("dev.json");
-        let content = serde_json::to_string_pretty(world)?;
+        let stored = Stored { world: world.clone(), config: config.to_owned() };
+        let content = serde_json::to_string_pretty(&stored)?;
         let beside = dir.join(format!("dev.json.{}", std::process::id()));
         let write = || -> std::io::Result<()> {
             const OWNER_ONLY: u32 = 0o600;
@@ -77,8 +79,25 @@ impl Drop for DevFile {
     }
 }
 
+/// What the file holds.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    #[serde(flatten)]
+    world: DevWorld,
+    config: PathBuf,
+}
+
 /// The world that runs on this machine, if its file is there.
 pub(crate) fn read() -> Option<DevWorld> {
+    stored().map(|stored| stored.world)
+}
+
+/// The configuration of that world.
+pub(crate) fn config() -> Option<PathBuf> {
+    stored().map(|stored| stored.config)
+}
+
+fn stored() -> Option<Stored> {
     let text = std::fs::read_to_string(state_dir().ok()?.join("dev.json")).ok()?;
     serde_json::from_str(&text).ok()
 }

@@ -6,9 +6,12 @@ mod demo_api;
 mod dev;
 mod dev_file;
 mod init;
+mod ledger;
 mod pay;
 mod roles;
 mod server;
+mod settlements;
+mod stdout;
 mod token;
 
 use std::process::ExitCode;

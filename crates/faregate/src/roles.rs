@@ -1,7 +1,5 @@
 //! Wiring: from settings to running roles, and back to nothing.
 
-mod ledger;
-
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,8 +22,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tower::Layer as _;
 
-use self::ledger::Ledger;
 use crate::config::{Asset, ChainSettings, FacilitatorChoice, GateSettings, Settings};
+use crate::ledger::{self, Access, Ledger};
 use crate::server;
 
 /// Which roles this process plays.
@@ -124,7 +122,7 @@ pub(crate) async fn start_on(
     ports: Ports,
     drain: Duration,
 ) -> anyhow::Result<Running> {
-    let ledger = ledger::open(&settings.ledger).await?;
+    let ledger = ledger::open(&settings.ledger, Access::Write).await?;
     let networks = settings.chains.iter().map(|chain| chain.network.to_string());
     let routes = settings.gate.iter().flat_map(|gate| &gate.routes);
     let priced = routes.flat_map(|r| r.options().iter().map(|o| o.network.to_string()));
@@ -149,6 +147,7 @@ pub(crate) async fn start_on(
     if let (Some(listener), Some(engine)) = (ports.facilitator, engine.as_ref()) {
         let router = faregate_facilitator::router(FacilitatorState {
             facilitator: Arc::new(engine.clone()),
+            settlements: Arc::new(engine.clone()),
             metrics: metrics.clone(),
             readiness: checks.clone(),
             limits: faregate_facilitator::Limits::default(),
@@ -243,6 +242,12 @@ async fn start_engine(
 
 async fn connect(chain: &ChainSettings) -> anyhow::Result<EvmChain> {
     let config = evm_config(chain)?;
+    EvmChain::connect(config).await.with_context(|| format!("chain {}", chain.network))
+}
+
+/// The chain without its signers: enough to look, and no secret is read.
+pub(crate) async fn watch(chain: &ChainSettings) -> anyhow::Result<EvmChain> {
+    let config = evm_config(&ChainSettings { signers: Vec::new(), ..chain.clone() })?;
     EvmChain::connect(config).await.with_context(|| format!("chain {}", chain.network))
 }
 

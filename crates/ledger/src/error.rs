@@ -23,6 +23,12 @@ pub enum LedgerError {
         /// Number of the change that this program does not know.
         version: i64,
     },
+    /// An older program made the schema, and who only reads does not change it.
+    #[error("the ledger has schema {version}, which is older than this program; start it once")]
+    OlderSchema {
+        /// Number of the last change that it has.
+        version: i64,
+    },
     /// The database acknowledges commits that a crash would lose.
     #[error("the database may lose what it has acknowledged: {setting} is {found}")]
     NotDurable {

@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use faregate_protocol::PaymentKey;
 use serde_json::Value;
-use sqlx::postgres::{PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{Executor as _, Postgres, Row as _, Transaction};
 use tokio::sync::broadcast;
 use uuid::Uuid;
@@ -170,7 +170,31 @@ impl PostgresLedger {
     ) -> Result<Self, LedgerError> {
         let options = session::options(url)?;
         session::prepare(&options, &config, &migrations::migrator(MIGRATIONS)).await?;
-        let options = session::limited(options, &config);
+        let ledger = Self::over(&session::limited(options, &config), sealer, &config);
+        let made = sqlx::query(INSERT_DEPLOYMENT).bind(Uuid::new_v4().to_string());
+        ledger.pool.execute(made).await.map_err(unavailable)?;
+        ledger.introduced().await
+    }
+
+    /// Connects to read; every write fails, and the schema is left as it is.
+    ///
+    /// # Errors
+    /// As [`PostgresLedger::connect`], and [`LedgerError::OlderSchema`].
+    pub async fn connect_to_read(
+        url: &str,
+        sealer: Sealer,
+        config: PostgresConfig,
+    ) -> Result<Self, LedgerError> {
+        let options = session::limited(session::options(url)?, &config);
+        let options = options.options([("default_transaction_read_only", "on")]);
+        let ledger = Self::over(&options, sealer, &config);
+        let row = ledger.pool.fetch_one(migrations::LAST_CHANGE).await;
+        let version = row.and_then(|row| row.try_get(0)).map_err(unavailable)?;
+        migrations::expect_current(MIGRATIONS, version)?;
+        ledger.introduced().await
+    }
+
+    fn over(options: &PgConnectOptions, sealer: Sealer, config: &PostgresConfig) -> Self {
         let pool = |most| {
             PgPoolOptions::new()
                 .max_connections(most)
@@ -178,10 +202,20 @@ impl PostgresLedger {
                 .after_connect(|connection, _| Box::pin(session::checked(connection)))
                 .connect_lazy_with(options.clone())
         };
-        let (calls, hints) = (pool(config.max_connections), pool(hints::CONNECTIONS));
-        let deployment = deployment(&calls).await?;
-        let hints = Arc::new(Hints::start(hints));
-        Ok(Self { pool: calls, deployment, sealer: Arc::new(sealer), hints })
+        Self {
+            pool: pool(config.max_connections),
+            deployment: Uuid::nil(),
+            sealer: Arc::new(sealer),
+            hints: Arc::new(Hints::start(pool(hints::CONNECTIONS))),
+        }
+    }
+
+    /// With the deployment that the database names.
+    async fn introduced(mut self) -> Result<Self, LedgerError> {
+        let row = self.pool.fetch_one("select id from deployment where one = 1").await;
+        let id: String = row.and_then(|row| row.try_get(0)).map_err(unavailable)?;
+        self.deployment = id.parse().map_err(|_| LedgerError::Corrupt { what: "deployment.id" })?;
+        Ok(self)
     }
 
     /// Whether [`PostgresLedger::connect`] can read `url`; nothing is asked of a server.
@@ -233,14 +267,6 @@ impl PostgresLedger {
     fn listen(&self) -> broadcast::Receiver<PaymentKey> {
         self.hints.listen()
     }
-}
-
-async fn deployment(pool: &PgPool) -> Result<Uuid, LedgerError> {
-    let made = sqlx::query(INSERT_DEPLOYMENT).bind(Uuid::new_v4().to_string());
-    pool.execute(made).await.map_err(unavailable)?;
-    let row = pool.fetch_one("select id from deployment where one = 1").await;
-    let id: String = row.and_then(|row| row.try_get(0)).map_err(unavailable)?;
-    id.parse().map_err(|_| LedgerError::Corrupt { what: "deployment.id" })
 }
 
 /// The database's own words hold names of tables and constraints, never content of rows: values

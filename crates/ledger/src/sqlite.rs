@@ -89,6 +89,24 @@ impl SqliteLedger {
         Self::start(writer, reader, sealer, Some(Arc::new(lock))).await
     }
 
+    /// Opens the ledger at `path` to read it, beside the process that writes it; every write
+    /// fails.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unavailable`] when it is not there or cannot be read,
+    /// [`LedgerError::OlderSchema`], [`LedgerError::NewerSchema`].
+    pub async fn open_to_read(path: &Path, sealer: Sealer) -> Result<Self, LedgerError> {
+        let options = SqliteConnectOptions::new().filename(path).read_only(true);
+        let reader = pool(options, READERS).await?;
+        let version = sqlx::query(migrations::LAST_CHANGE)
+            .fetch_one(&reader)
+            .await
+            .and_then(|row| row.try_get(0))
+            .map_err(unavailable)?;
+        migrations::expect_current(MIGRATIONS, version)?;
+        Self::over(reader.clone(), reader, sealer, None).await
+    }
+
     /// A ledger that is gone with the process; for tests.
     ///
     /// # Errors
@@ -122,8 +140,18 @@ impl SqliteLedger {
         .execute(&writer)
         .await
         .map_err(unavailable)?;
+        Self::over(writer, reader, sealer, lock).await
+    }
+
+    /// Over a schema that is up to date.
+    async fn over(
+        writer: SqlitePool,
+        reader: SqlitePool,
+        sealer: Sealer,
+        lock: Option<Arc<File>>,
+    ) -> Result<Self, LedgerError> {
         let id: String = sqlx::query("select id from deployment where one = 1")
-            .fetch_one(&writer)
+            .fetch_one(&reader)
             .await
             .and_then(|row| row.try_get(0))
             .map_err(unavailable)?;

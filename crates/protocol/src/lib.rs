@@ -31,6 +31,7 @@ pub mod payment_key;
 pub mod price;
 pub mod reason;
 pub mod receipt;
+pub mod settlement_status;
 pub mod supported;
 pub mod v1;
 pub mod verdict;

@@ -78,6 +78,14 @@ impl DevWorld {
         service::run(self.with_state(service::faregate().arg("pay").args(arguments)))
     }
 
+    /// `faregate settlements`, of this world.
+    pub(crate) fn settlements(&self, arguments: &[&str]) -> Finished {
+        let mut command = service::faregate();
+        // Where there is no configuration.
+        command.arg("settlements").args(arguments).current_dir(self.state.path());
+        service::run(self.with_state(&mut command))
+    }
+
     fn with_state<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         command.env("XDG_STATE_HOME", self.state.path())
     }

@@ -30,6 +30,7 @@ mod payer_tricks;
 mod real_parts;
 mod replays;
 mod rpc_faults;
+mod settlements_command;
 mod slow_clients;
 mod smart_accounts;
 mod unpaid_requests;

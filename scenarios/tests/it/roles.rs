@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use crate::http::Answer;
 use crate::real_chain::{NETWORK, PAYEE, RealChain, SIGNER_KEY};
-use crate::service::{self, Service};
+use crate::service::{self, Finished, Service};
 use crate::{http, ports};
 
 /// Short, so that a claim whose holder was killed is free again soon.
@@ -76,6 +76,13 @@ impl Role {
     /// Asks its facilitator for a verdict or a settlement.
     pub(crate) fn ask(&self, operation: &str, body: &Value) -> Answer {
         http::post_json(&format!("{}/{operation}", self.facilitator), body)
+    }
+
+    /// Another command over its configuration, without the signers' keys.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Finished {
+        let mut command = service::faregate();
+        command.args(arguments).args(["--config", "faregate.toml"]);
+        service::run(command.current_dir(self.folder.path()))
     }
 
     /// Starts it again, over what the killed process left.

@@ -178,6 +178,7 @@ pub(crate) fn node_script(name: &str) -> Command {
 }
 
 /// What a command that ends by itself left.
+#[derive(Debug)]
 pub(crate) struct Finished {
     pub(crate) status: ExitStatus,
     pub(crate) stdout: String,

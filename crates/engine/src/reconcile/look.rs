@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::Reconciler;
 
 impl Reconciler {
-    pub(super) async fn look(&self, lease: &Lease, stored: Settlement) -> Result<(), LedgerError> {
+    pub(crate) async fn look(&self, lease: &Lease, stored: Settlement) -> Result<(), LedgerError> {
         let watch = Watch {
             request: &stored.new.request,
             transactions: &stored.transactions,

@@ -175,6 +175,10 @@ impl SettlementStore for FailingStore {
         self.call(self.inner.undo_mined(lease, key)).await
     }
 
+    async fn retry_quarantined(&self, key: &PaymentKey) -> Result<bool, LedgerError> {
+        self.call(self.inner.retry_quarantined(key)).await
+    }
+
     async fn count_try(&self, key: &PaymentKey) -> Result<i64, LedgerError> {
         self.call(self.inner.count_try(key)).await
     }

@@ -257,6 +257,12 @@ impl SettlementStore for ProcessStore {
         self.wrote("undo", lease, fate, done).await
     }
 
+    async fn retry_quarantined(&self, key: &PaymentKey) -> Answer<bool> {
+        let fate = self.enter().await?;
+        let done = self.ledger.retry_quarantined(key).await;
+        self.leave("retry", fate, done).await
+    }
+
     async fn count_try(&self, key: &PaymentKey) -> Answer<i64> {
         let fate = self.enter().await?;
         let done = self.ledger.count_try(key).await;

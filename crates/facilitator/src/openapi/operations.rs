@@ -28,6 +28,9 @@ pub(super) fn paths() -> Value {
                 answers("SettleResponse", &["400", "401", "408", "413", "431", "500", "503"]),
             ),
         },
+        "/settlements/{payment_key}": {
+            "get": settlement(),
+        },
         "/supported": {
             "get": get(
                 "supported",
@@ -147,6 +150,24 @@ fn get(id: &str, summary: &str, responses: Value) -> Value {
         "parameters": [{"$ref": "#/components/parameters/RequestId"}],
         "responses": responses,
     })
+}
+
+fn settlement() -> Value {
+    let mut operation = get(
+        "settlement",
+        "What became of a settlement, for those who lost the answer of /settle. No grant: ask \
+         /settle again for that.",
+        answers("SettlementStatus", &["400", "401", "431", "500", "503"]),
+    );
+    operation["responses"]["404"] =
+        answer("Nobody asked here to settle a payment with this key.", "Error");
+    if let Some(parameters) = operation["parameters"].as_array_mut() {
+        parameters.push(json!({
+            "name": "payment_key", "in": "path", "required": true,
+            "description": "64 hex digits.", "schema": {"type": "string"},
+        }));
+    }
+    operation
 }
 
 fn usage(id: &str) -> Value {

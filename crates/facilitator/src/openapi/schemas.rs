@@ -12,7 +12,7 @@ pub(super) fn of(name: &str) -> Value {
 /// Every schema by name.
 pub(super) fn all() -> Value {
     let mut all = Map::new();
-    for group in [requests(), requests_v1(), answers(), states()] {
+    for group in [requests(), requests_v1(), answers(), settlements(), states()] {
         if let Value::Object(schemas) = group {
             all.extend(schemas);
         }
@@ -198,6 +198,50 @@ fn answers() -> Value {
                 "scheme": text("exact, for one."),
                 "network": text("CAIP-2 id in version 2, a name in version 1."),
                 "extra": object("What a seller copies into its requirements."),
+            },
+        },
+    })
+}
+
+fn settlements() -> Value {
+    json!({
+        "SettlementStatus": {
+            "type": "object",
+            "required": ["paymentKey", "outcome", "final", "state", "network", "transactions"],
+            "properties": {
+                "paymentKey": text("64 hex digits."),
+                "outcome": {
+                    "enum": ["pending", "paid", "not_charged"],
+                    "description": "What is proven. pending is never a failure.",
+                },
+                "final": {"type": "boolean", "description": "Nothing can change it any more."},
+                "state": text("The facilitator's own word, for people."),
+                "network": text("CAIP-2 id."),
+                "transactions": {"type": "array", "items": text("Sent for it, oldest first.")},
+                "proof": of("SettlementProof"),
+                "payment": of("SettledPayment"),
+            },
+        },
+        "SettlementProof": {
+            "type": "object",
+            "description": "The log that proves a paid settlement.",
+            "required": ["transaction", "blockNumber", "blockHash", "logIndex"],
+            "properties": {
+                "transaction": text("Not necessarily one that this facilitator sent."),
+                "blockNumber": {"type": "number"},
+                "blockHash": text("Hex."),
+                "logIndex": {"type": "number", "description": "In the block."},
+            },
+        },
+        "SettledPayment": {
+            "type": "object",
+            "description": "Told to callers with a token only.",
+            "required": ["payer", "payTo", "asset", "amount"],
+            "properties": {
+                "payer": text("Who pays."),
+                "payTo": text("Who is paid."),
+                "asset": text("Token contract."),
+                "amount": amount("How much."),
             },
         },
     })

@@ -11,7 +11,7 @@ use reqwest::header::HeaderMap;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::harness::{Act, door, good, good_v1};
+use crate::harness::{Act, PAID, door, good, good_v1, paid_status};
 use crate::schema::{self, Unlisted};
 
 static DOCUMENT: LazyLock<Value> = LazyLock::new(openapi::document);
@@ -50,6 +50,10 @@ pub(crate) fn assert_status_described(method: &str, path: &str, status: u16) {
 
 /// The described answer, with references followed.
 fn described(method: &str, path: &str, status: u16) -> Option<&'static Value> {
+    let path = match path.strip_prefix("/settlements/") {
+        Some(key) if !key.contains('/') => "/settlements/{payment_key}",
+        _ => path,
+    };
     let operations = DOCUMENT["paths"].get(path);
     let shared = |status: u16| DOCUMENT["components"]["responses"].get(status.to_string());
     let Some(operations) = operations else { return shared(404).filter(|_| status == 404) };
@@ -114,6 +118,7 @@ async fn every_described_path_answers_and_the_description_is_served() {
     let door = door(Act::Accept).await;
     let mut ids = BTreeSet::new();
     for (path, operations) in DOCUMENT["paths"].as_object().unwrap() {
+        let path = &path.replace("{payment_key}", &PAID.to_string());
         for (method, operation) in operations.as_object().unwrap() {
             ids.insert(operation["operationId"].as_str().unwrap());
             let answer = match method.as_str() {
@@ -126,7 +131,7 @@ async fn every_described_path_answers_and_the_description_is_served() {
             }
         }
     }
-    assert_eq!(ids.len(), 9, "one id an operation");
+    assert_eq!(ids.len(), 10, "one id an operation");
     assert_eq!(door.send("GET", "/openapi.json").await.body, *DOCUMENT);
 }
 
@@ -184,6 +189,10 @@ fn the_schemas_have_the_members_of_the_types() {
             ..SettleResponse::failed(Reason::EvmSignature, &network, None, Some("0x1".to_owned()))
         },
     );
+    let status = paid_status();
+    assert_same_members("SettlementStatus", &status);
+    assert_same_members("SettlementProof", &status.proof);
+    assert_same_members("SettledPayment", &status.payment);
     let kind = SupportedKind {
         x402_version: 2,
         scheme: "exact".to_owned(),

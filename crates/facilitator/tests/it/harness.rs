@@ -6,9 +6,12 @@ use std::time::Duration;
 
 use faregate_facilitator::{Callers, FacilitatorState, Limits, ServeLimits, router, serve};
 use faregate_protocol::facilitator::BoxFuture;
+use faregate_protocol::settlement_status::{
+    SettledPayment, SettlementLookup, SettlementOutcome, SettlementProof, SettlementStatus,
+};
 use faregate_protocol::{
-    Facilitator, FacilitatorError, PaymentRequest, Reason, SettleResponse, SettleTerms,
-    SupportedResponse, VerifyResponse,
+    Facilitator, FacilitatorError, Network, PaymentKey, PaymentRequest, Reason, SettleResponse,
+    SettleTerms, SupportedResponse, VerifyResponse,
 };
 use faregate_telemetry::{Checks, Metrics};
 use reqwest::{Client, Response};
@@ -105,6 +108,51 @@ impl Facilitator for Scripted {
     }
 }
 
+/// The key of the one settlement that is known behind every door.
+pub(crate) const PAID: PaymentKey = PaymentKey([0xaa; 32]);
+/// The key that cannot be looked up.
+pub(crate) const UNREADABLE: PaymentKey = PaymentKey([0xbb; 32]);
+
+pub(crate) fn paid_status() -> SettlementStatus {
+    SettlementStatus {
+        payment_key: PAID.to_string(),
+        outcome: SettlementOutcome::Paid,
+        is_final: true,
+        state: "FINAL".to_owned(),
+        network: Network::eip155(84532),
+        transactions: vec!["0xabc".to_owned()],
+        proof: Some(SettlementProof {
+            transaction: "0xabc".to_owned(),
+            block_number: 9,
+            block_hash: "0xb".to_owned(),
+            log_index: 1,
+        }),
+        payment: Some(SettledPayment {
+            payer: PAYER.to_owned(),
+            pay_to: "0xpayee".to_owned(),
+            asset: "0xasset".to_owned(),
+            amount: 10_000.into(),
+        }),
+    }
+}
+
+struct Known;
+
+impl SettlementLookup for Known {
+    fn settlement<'a>(
+        &'a self,
+        key: &'a PaymentKey,
+    ) -> BoxFuture<'a, Result<Option<SettlementStatus>, FacilitatorError>> {
+        Box::pin(async move {
+            match *key {
+                PAID => Ok(Some(paid_status())),
+                UNREADABLE => Err(FacilitatorError::Unavailable("scripted")),
+                _ => Ok(None),
+            }
+        })
+    }
+}
+
 pub(crate) struct Door {
     pub(crate) url: String,
     pub(crate) seen: Arc<Seen>,
@@ -158,6 +206,7 @@ pub(crate) async fn open_to(
     });
     let state = FacilitatorState {
         facilitator,
+        settlements: Arc::new(Known),
         metrics: metrics.clone(),
         readiness: Arc::new(checks),
         limits,
@@ -199,6 +248,14 @@ impl Door {
     pub(crate) async fn send(&self, method: &str, path: &str) -> Answer {
         let request = self.client.request(method.parse().unwrap(), format!("{}{path}", self.url));
         Answer::of(method, path, request.send().await.unwrap()).await
+    }
+
+    pub(crate) async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let mut request = self.client.get(format!("{}{path}", self.url));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        Answer::of("GET", path, request.send().await.unwrap()).await
     }
 
     #[track_caller]

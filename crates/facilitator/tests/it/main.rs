@@ -11,5 +11,6 @@ mod mutation;
 mod outcomes;
 mod schema;
 mod settled_once;
+mod settlements;
 mod terms;
 mod version_1;

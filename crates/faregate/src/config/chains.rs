@@ -6,7 +6,7 @@ use faregate_protocol::{Network, assets::TEST_CHAIN_IDS};
 use faregate_telemetry::Redacted;
 
 use super::assets::{Asset, Assets, network};
-use super::entry::Entry;
+use super::entry::{Entry, Node};
 use super::problem::Problem;
 use super::reader::Section;
 use super::secret_ref::{SecretRef, SecretRefError};
@@ -145,6 +145,10 @@ fn signers(section: &mut Section<'_, '_>) -> Vec<SecretRef> {
         section.problem("signers", "this key is required", fix);
     }
     let mut signers = Vec::new();
+    let entry = section.entry("signers");
+    if entry.is_some_and(|entry| matches!(&entry.node, Node::List(items) if items.is_empty())) {
+        section.problem("signers", "nobody would pay for gas", "name at least one signer");
+    }
     for text in section.texts("signers") {
         match text.parse::<SecretRef>() {
             Ok(reference) => signers.push(reference),

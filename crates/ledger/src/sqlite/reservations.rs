@@ -1,9 +1,11 @@
 //! The row of a settlement on SQLite: how it comes to be, and the compare-and-set of its moves.
 
 use faregate_protocol::PaymentKey;
+use serde_json::json;
 use sqlx::{Sqlite, Transaction};
 
-use super::{SqliteLedger, now_ms, signed, unavailable};
+use super::settlements::SUBJECT;
+use super::{SqliteLedger, journal, now_ms, signed, unavailable};
 use crate::sealing::Sealed;
 use crate::{LedgerError, NewSettlement, SettlementState};
 
@@ -29,6 +31,14 @@ const MOVE: &str = concat!(
     now_ms!(),
     " where payment_key = ? and state = ?"
 );
+
+/// The largest second whose milliseconds can be stored stands for never.
+pub(super) const WANTED_TO_THE_END: &str = concat!(
+    "update settlements set wanted_until_ms = min(valid_before, 9223372036854775) * 1000 ",
+    "where payment_key = ?"
+);
+
+const FORGET_TRIES: &str = "update settlements set tries = 0 where payment_key = ?";
 
 /// The compare-and-set of every move.
 pub(super) async fn step(
@@ -78,4 +88,20 @@ pub(super) async fn insert(
         .await
         .map_err(unavailable)?;
     Ok(done.rows_affected() == 1)
+}
+
+/// What an operator does with a payment that was set aside.
+pub(super) async fn retry(ledger: &SqliteLedger, key: &PaymentKey) -> Result<bool, LedgerError> {
+    let mut tx = ledger.begin().await?;
+    let (from, to) = (SettlementState::Quarantined, SettlementState::Reserved);
+    if !step(&mut tx, key, from, to).await? {
+        return Ok(false);
+    }
+    for sql in [FORGET_TRIES, WANTED_TO_THE_END] {
+        sqlx::query(sql).bind(key.0.as_slice()).execute(&mut *tx).await.map_err(unavailable)?;
+    }
+    let evidence = json!({ "retried": true });
+    journal(&mut tx, "operator", SUBJECT, key, (from.name(), to.name()), &evidence).await?;
+    tx.commit().await.map_err(unavailable)?;
+    Ok(true)
 }

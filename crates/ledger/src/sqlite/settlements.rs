@@ -10,7 +10,7 @@ use sqlx::sqlite::SqliteArguments;
 use tokio::sync::broadcast;
 use uuid::Uuid;
 
-use super::reservations::{insert, seal, step};
+use super::reservations::{WANTED_TO_THE_END, insert, retry, seal, step};
 use super::settlement_rows::read;
 use super::{
     SqliteLedger, column, homes, journal, leases, now_ms, signed, slots, unavailable, unsigned,
@@ -24,7 +24,6 @@ use crate::{
 pub(super) const SUBJECT: &str = "settlement";
 const RECONCILER: &str = "reconciler";
 const API: &str = "api";
-const OPERATOR: &str = "operator";
 
 macro_rules! select {
     ($rest:expr) => {
@@ -69,14 +68,6 @@ const WANT: &str = concat!(
     now_ms!(),
     " + ?) where payment_key = ?"
 );
-
-/// The largest second whose milliseconds can be stored stands for never.
-const WANTED_TO_THE_END: &str = concat!(
-    "update settlements set wanted_until_ms = min(valid_before, 9223372036854775) * 1000 ",
-    "where payment_key = ?"
-);
-
-const FORGET_TRIES: &str = "update settlements set tries = 0 where payment_key = ?";
 
 const REPORT: &str = concat!(
     "update settlements set success_reported_to = coalesce(success_reported_to, ?) ",
@@ -333,19 +324,11 @@ impl SettlementStore for SqliteLedger {
     }
 
     async fn retry_quarantined(&self, key: &PaymentKey) -> Result<bool, LedgerError> {
-        let mut tx = self.begin().await?;
-        let (from, to) = (SettlementState::Quarantined, SettlementState::Reserved);
-        if !step(&mut tx, key, from, to).await? {
-            return Ok(false);
+        let moved = retry(self, key).await?;
+        if moved {
+            self.tell(*key);
         }
-        for sql in [FORGET_TRIES, WANTED_TO_THE_END] {
-            sqlx::query(sql).bind(key.0.as_slice()).execute(&mut *tx).await.map_err(unavailable)?;
-        }
-        let evidence = json!({ "retried": true });
-        journal(&mut tx, OPERATOR, SUBJECT, key, (from.name(), to.name()), &evidence).await?;
-        tx.commit().await.map_err(unavailable)?;
-        self.tell(*key);
-        Ok(true)
+        Ok(moved)
     }
 
     async fn count_try(&self, key: &PaymentKey) -> Result<i64, LedgerError> {

@@ -25,6 +25,28 @@ async fn a_second_process_is_refused_and_the_file_is_found_again() {
 }
 
 #[tokio::test]
+async fn a_reader_reads_beside_the_writer_and_writes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ledger.db");
+    let missing = SqliteLedger::open_to_read(&path, sealer()).await.unwrap_err();
+    assert!(matches!(missing, LedgerError::Unavailable { .. }), "{missing}");
+    assert!(!path.exists(), "a reader makes no ledger");
+    let ledger = SqliteLedger::open(&path, sealer()).await.unwrap();
+    ledger.claim(&new_claim(1), LEASE_MS).await.unwrap();
+    let reader = SqliteLedger::open_to_read(&path, sealer()).await.unwrap();
+    assert_eq!(reader.deployment(), ledger.deployment());
+    ledger.claim(&new_claim(2), LEASE_MS).await.unwrap();
+    let key = new_claim(2).key;
+    assert!(reader.find_claim(&key).await.unwrap().is_some(), "what was written meanwhile");
+    let refused = reader.claim(&new_claim(3), LEASE_MS).await.unwrap_err();
+    assert!(matches!(refused, LedgerError::Unavailable { .. }), "{refused}");
+    assert!(reader.retry_quarantined(&key).await.is_err());
+    ledger.close().await;
+    drop(ledger);
+    assert!(reader.find_claim(&key).await.unwrap().is_some());
+}
+
+#[tokio::test]
 async fn a_file_that_is_no_database_is_a_clear_error() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("ledger.db");

@@ -129,3 +129,21 @@ async fn the_journal_is_append_only_and_what_is_secret_is_sealed() {
     let found = sqlx::query(found).bind(signature.as_bytes()).fetch_one(&mut beside).await;
     assert_eq!(found.unwrap().get::<i64, _>(0), 0, "the signature can be read");
 }
+
+#[tokio::test]
+async fn a_reader_reads_and_writes_nothing() {
+    let cluster = cluster::shared();
+    let url = cluster.url(&cluster.database().await);
+    let read = || PostgresLedger::connect_to_read(&url, sealer(), config());
+    let none = read().await.unwrap_err();
+    assert!(matches!(none, LedgerError::Unavailable { .. }), "nobody made a ledger: {none}");
+    let ledger = connect(&url).await;
+    ledger.claim(&new_claim(1), LEASE_MS).await.unwrap();
+    let reader = read().await.unwrap();
+    assert_eq!(reader.deployment(), ledger.deployment());
+    assert!(reader.find_claim(&new_claim(1).key).await.unwrap().is_some());
+    let refused = reader.claim(&new_claim(2), LEASE_MS).await.unwrap_err();
+    assert!(refused.to_string().contains("read-only"), "{refused}");
+    reader.close().await;
+    ledger.close().await;
+}

@@ -5,34 +5,51 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow, bail};
 use faregate_ledger::{
-    ClaimStore, PostgresConfig, PostgresLedger, Sealer, SettlementStore, SqliteLedger, sealing,
+    ClaimStore, PaymentRecords, PostgresConfig, PostgresLedger, Sealer, SettlementStore,
+    SqliteLedger, sealing,
 };
 
 use crate::config::{LedgerPlace, LedgerSettings, SecretRef};
 
 /// An open ledger. Cheap to clone.
 #[derive(Clone)]
-pub(super) enum Ledger {
+pub(crate) enum Ledger {
     Sqlite(SqliteLedger),
     Postgres(PostgresLedger),
 }
 
+/// What a process does with its ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Makes it if it is not there, and brings its schema up to date.
+    Write,
+    /// Beside the processes that write it; changes nothing.
+    Read,
+}
+
 impl Ledger {
-    pub(super) fn claims(&self) -> Arc<dyn ClaimStore> {
+    pub(crate) fn claims(&self) -> Arc<dyn ClaimStore> {
         match self {
             Self::Sqlite(ledger) => Arc::new(ledger.clone()),
             Self::Postgres(ledger) => Arc::new(ledger.clone()),
         }
     }
 
-    pub(super) fn settlements(&self) -> Arc<dyn SettlementStore> {
+    pub(crate) fn settlements(&self) -> Arc<dyn SettlementStore> {
         match self {
             Self::Sqlite(ledger) => Arc::new(ledger.clone()),
             Self::Postgres(ledger) => Arc::new(ledger.clone()),
         }
     }
 
-    pub(super) async fn close(&self) {
+    pub(crate) fn records(&self) -> Arc<dyn PaymentRecords> {
+        match self {
+            Self::Sqlite(ledger) => Arc::new(ledger.clone()),
+            Self::Postgres(ledger) => Arc::new(ledger.clone()),
+        }
+    }
+
+    pub(crate) async fn close(&self) {
         match self {
             Self::Sqlite(ledger) => ledger.close().await,
             Self::Postgres(ledger) => ledger.close().await,
@@ -40,19 +57,29 @@ impl Ledger {
     }
 }
 
-pub(super) async fn open(settings: &LedgerSettings) -> anyhow::Result<Ledger> {
+pub(crate) async fn open(settings: &LedgerSettings, access: Access) -> anyhow::Result<Ledger> {
     match &settings.place {
         LedgerPlace::Sqlite(file) => {
             let place = || format!("ledger {}", file.display());
+            if access == Access::Read && !file.exists() {
+                bail!("{}: there is none", place());
+            }
             let sealer = sealer(settings, Some(file)).with_context(place)?;
-            SqliteLedger::open(file, sealer).await.with_context(place).map(Ledger::Sqlite)
+            let opened = match access {
+                Access::Write => SqliteLedger::open(file, sealer).await,
+                Access::Read => SqliteLedger::open_to_read(file, sealer).await,
+            };
+            opened.with_context(place).map(Ledger::Sqlite)
         }
         LedgerPlace::Postgres { url, max_connections } => {
             const PLACE: &str = "ledger in PostgreSQL";
             let sealer = sealer(settings, None).context(PLACE)?;
             let config =
                 PostgresConfig { max_connections: *max_connections, ..PostgresConfig::default() };
-            let opened = PostgresLedger::connect(url.expose(), sealer, config).await;
+            let opened = match access {
+                Access::Write => PostgresLedger::connect(url.expose(), sealer, config).await,
+                Access::Read => PostgresLedger::connect_to_read(url.expose(), sealer, config).await,
+            };
             opened.context(PLACE).map(Ledger::Postgres)
         }
     }
