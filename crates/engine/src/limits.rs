@@ -58,6 +58,10 @@ pub struct Limits {
     pub reorg_blocks: u64,
     /// Seconds of validity that must be left to begin a transaction.
     pub min_seconds_left: u64,
+    /// Nobody else has payments to these payees settled, so a transaction of a stranger that moved
+    /// the money is a payment like our own. Without this it is reported as
+    /// `settled_elsewhere`: two ledgers that both saw it would sell one payment twice (P4).
+    pub exclusive_pay_to: bool,
     /// Seconds after the end of validity at which a payment without an outcome is set aside for an
     /// operator; it is still watched.
     pub unexplained_after_secs: u64,
@@ -91,6 +95,7 @@ impl Default for Limits {
             transactions_per_payment: 3,
             reorg_blocks: 64,
             min_seconds_left: 6,
+            exclusive_pay_to: false,
             unexplained_after_secs: 3600,
         }
     }

@@ -68,6 +68,8 @@ struct Call<'a> {
     /// Its settle id, or a name made for this one call.
     caller: Uuid,
     has_key: bool,
+    /// The caller's ledger, if it has one of our kind.
+    deployment: Option<Uuid>,
     deadline: Instant,
 }
 
@@ -83,6 +85,7 @@ impl<'a> Call<'a> {
             request,
             caller: terms.settle_id.unwrap_or_else(Uuid::new_v4),
             has_key: terms.settle_id.is_some(),
+            deployment: terms.deployment,
             deadline: Instant::now() + wait,
         }
     }
@@ -108,6 +111,14 @@ impl<'a> Call<'a> {
         let open = self.desk.store.unresolved(self.desk.network()).await;
         if open.map_err(|error| ledger_down(&error))? >= self.desk.limits.queue {
             return Err(QUEUE_FULL);
+        }
+        if let Some(deployment) = self.deployment {
+            let pay_to = &authorization.pay_to;
+            let owner = self.desk.store.enrol(self.desk.network(), pay_to, deployment).await;
+            if owner.map_err(|error| ledger_down(&error))? != deployment {
+                tracing::error!(%deployment, pay_to, "not settled: the payee is another ledger's");
+                return refuse(Reason::PayeeEnrolledElsewhere, Some(authorization.payer));
+            }
         }
         let requirements_hash = self.request.payment_requirements.hash();
         let payload_hash = self.request.payment_payload.signed_hash();
@@ -216,6 +227,10 @@ impl<'a> Call<'a> {
     /// One success for one settlement; `None` when the ledger cannot say whose it is.
     async fn paid(&self, stored: &Settlement) -> Option<SettleResponse> {
         let transaction = stored.evidence.as_ref().map(|proof| proof.transaction.clone())?;
+        // Another ledger may have sold it already, and nothing here would show that.
+        if !self.desk.limits.exclusive_pay_to && !stored.transactions.contains(&transaction) {
+            return Some(self.failed(stored, Reason::SettledElsewhere, Some(transaction)));
+        }
         let theirs = if stored.new.caller_has_key {
             self.has_key && self.caller == stored.new.settle_id
         } else {

@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use faregate_telemetry::{LogConfig, LogFormat, logs};
 
 use crate::roles::Roles;
-use crate::{config, dev, init, pay, roles, server, settlements, token};
+use crate::{config, dev, init, pay, payees, roles, server, settlements, token};
 
 /// Charge for HTTP requests with signed stablecoin payments (x402).
 #[derive(Parser)]
@@ -46,6 +46,9 @@ enum Command {
     /// Look at payments: list them, follow one, compare with the chain.
     #[command(subcommand)]
     Settlements(settlements::SettlementsCommand),
+    /// Look at payees: which ledger of claims each belongs to.
+    #[command(subcommand)]
+    Payees(payees::PayeesCommand),
     /// Make a bearer token for a caller of the facilitator.
     Token,
     /// Look at a configuration.
@@ -95,6 +98,10 @@ impl Cli {
             Command::Settlements(command) => {
                 logging.start(LogConfig { format: LogFormat::Text, filter: "error".to_owned() })?;
                 server::block_on(settlements::run(command))
+            }
+            Command::Payees(command) => {
+                logging.start(LogConfig { format: LogFormat::Text, filter: "error".to_owned() })?;
+                server::block_on(payees::run(command))
             }
             Command::Token => token::run(),
             Command::Config { command: ConfigCommand::Keys } => {

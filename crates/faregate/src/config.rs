@@ -63,6 +63,8 @@ pub(crate) struct FacilitatorSettings {
     /// Who may verify and settle; nobody named: everybody on this machine.
     pub(crate) callers: Callers,
     pub(crate) settle_wait: Duration,
+    /// Nobody else has payments to these payees settled.
+    pub(crate) exclusive_pay_to: bool,
 }
 
 /// A store and where it is.
@@ -200,6 +202,7 @@ fn facilitator_settings(
     let listen =
         section.address("listen", SocketAddr::from((Ipv4Addr::LOCALHOST, FACILITATOR_PORT)));
     let wait = section.number("settle_wait_ms", SETTLE_WAIT_MS, SETTLE_WAIT_BOUNDS);
+    let exclusive_pay_to = section.truth("exclusive_pay_to");
     let entries = section.tables("caller");
     if !listen.ip().is_loopback() && entries.is_empty() {
         let reason = "others than this machine can reach it, and no caller is named";
@@ -223,7 +226,7 @@ fn facilitator_settings(
         }
     }
     let settle_wait = Duration::from_millis(wait);
-    FacilitatorSettings { listen, callers: Callers(callers), settle_wait }
+    FacilitatorSettings { listen, callers: Callers(callers), settle_wait, exclusive_pay_to }
 }
 
 fn sha256_hex(text: &str) -> Option<[u8; 32]> {

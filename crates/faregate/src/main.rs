@@ -8,11 +8,14 @@ mod dev_file;
 mod init;
 mod ledger;
 mod pay;
+mod payees;
+mod place;
 mod roles;
 mod server;
 mod settlements;
 mod stdout;
 mod token;
+mod wording;
 
 use std::process::ExitCode;
 

@@ -233,6 +233,7 @@ async fn start_engine(
     let floor = settings.chains.iter().map(|chain| chain.min_balance_wei).max();
     let limits = Limits {
         settle_wait: settings.facilitator.settle_wait,
+        exclusive_pay_to: settings.facilitator.exclusive_pay_to,
         lease_ttl: Duration::from_millis(settings.lease_ms),
         min_balance_wei: floor.unwrap_or_default(),
         ..Limits::default()

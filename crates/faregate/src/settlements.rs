@@ -5,22 +5,16 @@ mod list;
 mod reconcile;
 mod retry;
 mod show;
-mod wording;
 
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, bail};
-use clap::{Args, Subcommand};
+use anyhow::bail;
+use clap::Subcommand;
 use faregate_ledger::{PaymentName, PaymentRecords};
 use faregate_protocol::PaymentKey;
 
-use crate::config::{self, Settings};
-use crate::dev_file;
-
 /// Payments that one name may mean before the list is cut.
 const MOST_MEANT: u32 = 20;
-const DEFAULT_CONFIG: &str = "faregate.toml";
 
 #[derive(Subcommand)]
 pub(crate) enum SettlementsCommand {
@@ -32,33 +26,6 @@ pub(crate) enum SettlementsCommand {
     Retry(retry::RetryArgs),
     /// Ask the chain about payments and tell where the ledger says otherwise.
     Reconcile(reconcile::ReconcileArgs),
-}
-
-/// Where the ledger is.
-#[derive(Args)]
-struct Place {
-    /// The configuration file; by default faregate.toml, else that of a running `faregate dev`.
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Print JSON on stdout.
-    #[arg(long)]
-    json: bool,
-}
-
-impl Place {
-    fn settings(&self) -> anyhow::Result<Settings> {
-        let path = match &self.config {
-            Some(path) => path.clone(),
-            None if Path::new(DEFAULT_CONFIG).exists() => PathBuf::from(DEFAULT_CONFIG),
-            None => dev_file::config().with_context(|| {
-                format!(
-                    "there is no {DEFAULT_CONFIG} here and no `faregate dev` runs: name the \
-                     configuration with --config"
-                )
-            })?,
-        };
-        Ok(config::load(&path, std::env::vars())?)
-    }
 }
 
 pub(crate) async fn run(command: SettlementsCommand) -> anyhow::Result<ExitCode> {

@@ -22,6 +22,7 @@ pub mod error;
 pub mod journal;
 pub mod memory;
 mod migrations;
+pub mod payees;
 pub mod postgres;
 pub mod records;
 pub mod sealing;
@@ -34,6 +35,7 @@ pub use claims::{Claim, ClaimMove, ClaimStore, Claimed, Hold, NewClaim};
 pub use error::LedgerError;
 pub use journal::JournalEntry;
 pub use memory::{MemoryLedger, MillisClock};
+pub use payees::{PayToOwner, PayeeStore};
 pub use postgres::{PostgresConfig, PostgresLedger};
 pub use records::{
     PaymentFilter, PaymentName, PaymentNameError, PaymentRecords, PaymentSummary, SentTransaction,

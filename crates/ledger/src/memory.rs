@@ -4,6 +4,7 @@
 
 mod claims;
 mod leases;
+mod payees;
 mod records;
 mod rows;
 mod settlements;

@@ -10,6 +10,7 @@ mod hints;
 mod kept;
 mod leases;
 mod moves;
+mod payees;
 mod records;
 mod rows;
 mod session;
@@ -53,11 +54,14 @@ macro_rules! one_now_ms {
 }
 use one_now_ms;
 
-const MIGRATIONS: &[Change] = &[(
-    1,
-    "claims and settlements",
-    include_str!("../migrations/postgres/0001_claims_and_settlements.sql"),
-)];
+const MIGRATIONS: &[Change] = &[
+    (
+        1,
+        "claims and settlements",
+        include_str!("../migrations/postgres/0001_claims_and_settlements.sql"),
+    ),
+    (2, "owners of payees", include_str!("../migrations/postgres/0002_pay_to_owners.sql")),
+];
 
 const INSERT_DEPLOYMENT: &str = concat!(
     "insert into deployment (one, id, made_at_ms) values (1, $1, ",

@@ -5,7 +5,7 @@ use faregate_protocol::{Amount, PaymentKey, PaymentRequest};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::{LedgerError, SettlementState, SlotKind};
+use crate::{LedgerError, PayeeStore, SettlementState, SlotKind};
 
 /// What a reservation stores.
 #[derive(Clone, Debug, PartialEq)]
@@ -154,7 +154,7 @@ pub struct EvidenceRow {
 
 /// The engine's side of a ledger. Time is the database's clock.
 #[async_trait]
-pub trait SettlementStore: Send + Sync {
+pub trait SettlementStore: PayeeStore {
     /// Takes a lease, or prolongs one's own. `None`: somebody else holds it.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ mod claims;
 mod homes;
 mod kept;
 mod leases;
+mod payees;
 mod records;
 mod reservations;
 mod settlement_rows;
@@ -49,11 +50,14 @@ macro_rules! now_ms {
 }
 use now_ms;
 
-const MIGRATIONS: &[Change] = &[(
-    1,
-    "claims and settlements",
-    include_str!("../migrations/sqlite/0001_claims_and_settlements.sql"),
-)];
+const MIGRATIONS: &[Change] = &[
+    (
+        1,
+        "claims and settlements",
+        include_str!("../migrations/sqlite/0001_claims_and_settlements.sql"),
+    ),
+    (2, "owners of payees", include_str!("../migrations/sqlite/0002_pay_to_owners.sql")),
+];
 
 /// A ledger in one SQLite file. Cheap to clone.
 #[derive(Clone)]

@@ -113,8 +113,14 @@ impl ClaimState {
             (self, next),
             (S::Verified, S::Executed | S::Settling | S::Released)
                 | (S::Executed, S::Settling | S::Released)
-                | (S::Settling, S::Settled | S::Unresolved | S::NotCharged | S::Released)
-                | (S::Unresolved, S::Settled | S::NotCharged | S::Released | S::Settling)
+                | (
+                    S::Settling,
+                    S::Settled | S::Credit | S::Unresolved | S::NotCharged | S::Released
+                )
+                | (
+                    S::Unresolved,
+                    S::Settled | S::Credit | S::NotCharged | S::Released | S::Settling
+                )
                 | (S::Settled, S::Granted | S::Credit)
                 | (S::Credit, S::Granted)
                 | (S::Released, S::Verified)

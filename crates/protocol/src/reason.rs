@@ -131,6 +131,10 @@ reasons! {
         "It is proven that this authorization moved no money and never will; pay with a new one.";
     DuplicateSettlement "duplicate_settlement" Seller SameAgain 409
         "This payment was settled and its one success was reported to another caller.";
+    SettledElsewhere "settled_elsewhere" Seller Never 409
+        "The money reached the payee by somebody else's transaction; the seller owes what it bought or a refund.";
+    PayeeEnrolledElsewhere "payee_enrolled_elsewhere" Seller AfterChange 402
+        "The payee of this payment is enrolled by another ledger of this facilitator; nothing was charged.";
     RequirementsChanged "requirements_changed" Seller Never 409
         "This authorization is being settled under other requirements or with another signature.";
     RateLimited "rate_limited" Buyer SameAgain 429
@@ -211,6 +215,7 @@ impl Reason {
             self,
             Self::SettlementPending
                 | Self::DuplicateSettlement
+                | Self::SettledElsewhere
                 | Self::RequirementsChanged
                 | Self::EvmNonceAlreadyUsed
                 | Self::UnexpectedSettleError

@@ -31,6 +31,7 @@ mod real_parts;
 mod replays;
 mod rpc_faults;
 mod settlements_command;
+mod shared_payee;
 mod slow_clients;
 mod smart_accounts;
 mod unpaid_requests;

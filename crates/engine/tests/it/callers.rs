@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use faregate_ledger::{ClaimStore, SettlementState};
-use faregate_protocol::Facilitator;
+use faregate_ledger::{ClaimStore, PayeeStore, SettlementState};
+use faregate_protocol::receipt::SettleMeaning;
+use faregate_protocol::{Facilitator, SettleTerms};
 use uuid::Uuid;
 
 use crate::world::{World, is, key, payment};
@@ -135,4 +136,30 @@ async fn forty_payments_over_a_lane_of_sixteen_all_settle() {
     world.assert_moved(40);
     // A caller that asks again a moment late may find its nonce given to a no-op.
     assert!(world.chain.distinct_transactions() < 48);
+}
+
+#[tokio::test]
+async fn p4_a_payee_is_settled_for_by_one_ledger_until_it_is_released() {
+    let world = World::new(true).await;
+    let terms = |deployment| SettleTerms {
+        settle_id: Some(Uuid::new_v4()),
+        deployment: Some(Uuid::from_u128(deployment)),
+        ..SettleTerms::default()
+    };
+    let settle =
+        async |n, deployment| world.engine.settle(&payment(n), &terms(deployment)).await.unwrap();
+    assert!(settle(1, 1).await.success);
+    let refused = settle(2, 2).await;
+    assert!(is(&refused, "payee_enrolled_elsewhere"), "{refused:?}");
+    assert_eq!(refused.meaning(), SettleMeaning::Refused);
+    assert_eq!(refused.transaction, "");
+    assert!(world.stored(&payment(2)).await.is_none(), "nothing was begun");
+    assert!(settle(3, 1).await.success, "its own goes on");
+    assert!(world.settle(&payment(4), Uuid::new_v4()).await.success, "callers without a ledger");
+    let payees = world.ledger.payees().await.unwrap();
+    assert_eq!(payees.len(), 1);
+    assert!(world.ledger.release_payee(&payees[0].network, &payees[0].pay_to).await.unwrap());
+    assert!(settle(2, 2).await.success, "the operator gave it to another ledger");
+    assert!(is(&settle(5, 1).await, "payee_enrolled_elsewhere"));
+    world.assert_moved(4);
 }

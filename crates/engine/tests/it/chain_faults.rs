@@ -4,6 +4,7 @@ use faregate_chain::Broadcast;
 use faregate_chain::simulated::Faults;
 use faregate_ledger::SettlementState as State;
 use faregate_protocol::FacilitatorError;
+use faregate_protocol::receipt::SettleMeaning;
 use uuid::Uuid;
 
 use crate::world::{PAYEE, PAYER, SIGNER, World, is, nonce, payment};
@@ -127,7 +128,7 @@ async fn a_cancelled_payment_is_not_charged_once_that_is_final() {
 
 #[tokio::test]
 async fn a_strangers_settlement_of_our_payment_is_a_payment() {
-    let world = World::new(false).await;
+    let world = World::with(false, |limits| limits.exclusive_pay_to = true).await;
     let (request, id) = (payment(1), Uuid::new_v4());
     world.chain.set_faults(Faults { swallow: true, ..Faults::default() });
     assert!(is(&world.settle(&request, id).await, "settlement_pending"));
@@ -138,10 +139,27 @@ async fn a_strangers_settlement_of_our_payment_is_a_payment() {
     world.assert_moved(1);
 }
 
+#[tokio::test]
+async fn p4_a_strangers_settlement_is_told_apart_where_the_payee_may_have_another_ledger() {
+    let world = World::new(false).await;
+    let (request, id) = (payment(1), Uuid::new_v4());
+    world.chain.set_faults(Faults { swallow: true, ..Faults::default() });
+    assert!(is(&world.settle(&request, id).await, "settlement_pending"));
+    world.chain.front_run(&request);
+    let told = world.outcome(&request, id).await;
+    assert!(is(&told, "settled_elsewhere") && !told.success, "{told:?}");
+    assert!(told.transaction.contains("stranger"), "{}", told.transaction);
+    assert_eq!(told.meaning(), SettleMeaning::Unknown, "no refusal: the money is there");
+    assert_eq!(world.outcome(&request, id).await, told, "and it stays so");
+    assert!(is(&world.settle_keyless(&request).await, "settled_elsewhere"));
+    assert!(world.stored(&request).await.unwrap().state.is_paid());
+    world.assert_moved(1);
+}
+
 /// Found by the simulation: the payer was charged and the settlement never had an outcome.
 #[tokio::test]
 async fn a_strangers_settlement_in_a_block_below_the_claims_head_is_a_payment() {
-    let world = World::new(false).await;
+    let world = World::with(false, |limits| limits.exclusive_pay_to = true).await;
     let (request, id) = (payment(1), Uuid::new_v4());
     world.chain.set_faults(Faults { swallow: true, ..Faults::default() });
     assert!(is(&world.settle(&request, id).await, "settlement_pending"));

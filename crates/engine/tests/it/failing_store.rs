@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use faregate_ledger::{
-    Attempt, EvidenceRow, LaneRows, Lease, LedgerError, NewSettlement, Reserved, Settlement,
-    SettlementState, SettlementStore, SlotRow, SqliteLedger,
+    Attempt, EvidenceRow, LaneRows, Lease, LedgerError, NewSettlement, PayToOwner, PayeeStore,
+    Reserved, Settlement, SettlementState, SettlementStore, SlotRow, SqliteLedger,
 };
 use faregate_protocol::PaymentKey;
 use serde_json::Value;
@@ -40,6 +40,26 @@ impl FailingStore {
         }
         let done = work.await;
         if fails { lost() } else { done }
+    }
+}
+
+#[async_trait]
+impl PayeeStore for FailingStore {
+    async fn enrol(
+        &self,
+        network: &str,
+        pay_to: &str,
+        deployment: Uuid,
+    ) -> Result<Uuid, LedgerError> {
+        self.call(self.inner.enrol(network, pay_to, deployment)).await
+    }
+
+    async fn release_payee(&self, network: &str, pay_to: &str) -> Result<bool, LedgerError> {
+        self.call(self.inner.release_payee(network, pay_to)).await
+    }
+
+    async fn payees(&self) -> Result<Vec<PayToOwner>, LedgerError> {
+        self.call(self.inner.payees()).await
     }
 }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use faregate_ledger::{
-    Attempt, EvidenceRow, LaneRows, Lease, LedgerError, MemoryLedger, NewSettlement, Reserved,
-    Settlement, SettlementState, SettlementStore, SlotRow,
+    Attempt, EvidenceRow, LaneRows, Lease, LedgerError, MemoryLedger, NewSettlement, PayToOwner,
+    PayeeStore, Reserved, Settlement, SettlementState, SettlementStore, SlotRow,
 };
 use faregate_protocol::PaymentKey;
 use serde_json::Value;
@@ -81,6 +81,27 @@ impl ProcessStore {
             self.audit.recorded(attempt.raw.clone());
         }
         Ok(())
+    }
+}
+
+#[async_trait]
+impl PayeeStore for ProcessStore {
+    async fn enrol(&self, network: &str, pay_to: &str, deployment: Uuid) -> Answer<Uuid> {
+        let fate = self.enter().await?;
+        let done = self.ledger.enrol(network, pay_to, deployment).await;
+        self.leave("enrol", fate, done).await
+    }
+
+    async fn release_payee(&self, network: &str, pay_to: &str) -> Answer<bool> {
+        let fate = self.enter().await?;
+        let done = self.ledger.release_payee(network, pay_to).await;
+        self.leave("release", fate, done).await
+    }
+
+    async fn payees(&self) -> Answer<Vec<PayToOwner>> {
+        let fate = self.enter().await?;
+        let done = self.ledger.payees().await;
+        self.leave("payees", fate, done).await
     }
 }
 

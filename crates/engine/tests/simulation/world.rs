@@ -57,7 +57,11 @@ impl World {
         chain.mine();
         let now = Arc::new(move || clock.now_unix_ms());
         let audit = Audit::new(clock);
-        let limits = Limits { in_flight: *dice.pick(&[2, 4, 16]), ..Limits::default() };
+        let limits = Limits {
+            in_flight: *dice.pick(&[2, 4, 16]),
+            exclusive_pay_to: true,
+            ..Limits::default()
+        };
         let ground = Ground {
             chain: Arc::new(chain),
             ledger: MemoryLedger::new(now, Uuid::from_u128(seed.into())),

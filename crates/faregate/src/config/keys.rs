@@ -106,6 +106,12 @@ pub(crate) const KEYS: &[Key] = &[
         "30000",
         "How long a settle call waits for proof, in milliseconds",
     ),
+    key(
+        "[facilitator]",
+        "exclusive_pay_to",
+        "false",
+        "No other deployment is paid at these payees: money that a stranger's transaction moved buys too",
+    ),
     key("[[facilitator.caller]]", "name", "required", "Name of a caller, for logs"),
     key(
         "[[facilitator.caller]]",

@@ -6,10 +6,10 @@ use anyhow::bail;
 use clap::Args;
 use faregate_ledger::{ClaimState, PaymentFilter, PaymentSummary, SettlementState};
 
-use super::{Place, wording};
 use crate::config::Settings;
 use crate::ledger::{self, Access};
-use crate::stdout;
+use crate::place::Place;
+use crate::{stdout, wording};
 
 /// What `faregate settlements ls` takes.
 #[derive(Args)]

@@ -14,9 +14,10 @@ use faregate_ledger::{PaymentFilter, PaymentName, PaymentSummary, Settlement, Se
 use faregate_telemetry::Metrics;
 use serde_json::json;
 
-use super::{Place, list, the_one};
+use super::{list, the_one};
 use crate::config::Settings;
 use crate::ledger::{self, Access, Ledger};
+use crate::place::Place;
 use crate::{roles, stdout};
 
 /// What `faregate settlements reconcile` takes.

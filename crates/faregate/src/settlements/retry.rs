@@ -5,8 +5,9 @@ use std::process::ExitCode;
 use clap::Args;
 use faregate_ledger::{PaymentName, SettlementState};
 
-use super::{Place, the_one};
+use super::the_one;
 use crate::ledger::{self, Access};
+use crate::place::Place;
 use crate::stdout;
 
 /// What `faregate settlements retry` takes.

@@ -9,10 +9,11 @@ use faregate_ledger::{
 use faregate_protocol::PaymentKey;
 use serde_json::{Value, json};
 
-use super::{Place, the_one, wording};
+use super::the_one;
 use crate::config::Settings;
 use crate::ledger::{self, Access, Ledger};
-use crate::stdout;
+use crate::place::Place;
+use crate::{stdout, wording};
 
 const WEI_PER_GWEI: u128 = 1_000_000_000;
 const MS_PER_SECOND: i64 = 1000;

@@ -58,7 +58,10 @@ pub(super) fn judge(presented: &Presented, claim: &Claim) -> Result<(), Refusal>
     }
     match claim.state {
         ClaimState::Granted => Ok(()),
-        ClaimState::Credit => Err(used(claim)),
+        ClaimState::Credit => {
+            let owed = Refusal::of(Reason::SettledElsewhere);
+            Err(owed.with_transaction(&claim.transaction))
+        }
         ClaimState::NotCharged => Err(Refusal::of(Reason::PaymentNotCharged)),
         ClaimState::Released if claim.new.requirements_hash != presented.requirements_hash => {
             Err(Refusal::of(presented.unfit.unwrap_or(Reason::RequirementsChanged)))

@@ -23,6 +23,9 @@ use crate::{facilitator_calls, limits, receipt};
 /// What the facilitator's answer means.
 enum Reply {
     Paid(SettleResponse),
+    /// The money reached the payee, by a transaction that is not the facilitator's: another ledger
+    /// may have sold it, so nothing is given for it here.
+    Elsewhere(SettleResponse),
     /// Refused, without proof about the authorization.
     Refused(SettleResponse),
     /// Proven that nobody was or will be charged.
@@ -127,7 +130,7 @@ impl Question<'_> {
             return reply;
         }
         match self.ask(limits.settle_again_timeout).await {
-            proven @ (Reply::Paid(_) | Reply::NotCharged(_)) => proven,
+            proven @ (Reply::Paid(_) | Reply::Elsewhere(_) | Reply::NotCharged(_)) => proven,
             // Something was broadcast: without proof nothing else is believed.
             _ => reply,
         }
@@ -169,6 +172,9 @@ impl Question<'_> {
         let reason = shown.error_reason.as_deref().and_then(Reason::from_code);
         match meaning {
             SettleMeaning::Paid => Reply::Paid(shown),
+            _ if reason == Some(Reason::SettledElsewhere) && !shown.transaction.is_empty() => {
+                Reply::Elsewhere(shown)
+            }
             SettleMeaning::Refused if reason == Some(Reason::PaymentNotCharged) => {
                 Reply::NotCharged(shown)
             }
@@ -188,7 +194,7 @@ async fn record(
     from: ClaimState,
     reply: Reply,
 ) -> Result<SettleResponse, Refusal> {
-    use ClaimState::{NotCharged, Released, Settled, Unresolved};
+    use ClaimState::{Credit, NotCharged, Released, Settled, Unresolved};
     match reply {
         Reply::Paid(receipt) => {
             crash_point!("G9");
@@ -196,6 +202,14 @@ async fn record(
             let stored = lease.step(from, Settled, transaction, json!({ "paid": true })).await;
             stored.map_err(|stop| unrecorded(question, &receipt.transaction, &stop))?;
             Ok(receipt)
+        }
+        Reply::Elsewhere(receipt) => {
+            let transaction = receipt.transaction.as_str();
+            tracing::error!(transaction, "paid by a stranger's transaction; the payer is owed");
+            let evidence = json!({ "reason": Reason::SettledElsewhere.code() });
+            let stored = lease.step(from, Credit, Some(transaction.to_owned()), evidence).await;
+            stored.map_err(|stop| unrecorded(question, transaction, &stop))?;
+            Err(Refusal::of(Reason::SettledElsewhere).with_transaction(transaction))
         }
         Reply::NotCharged(receipt) => {
             let evidence = json!({ "reason": receipt.error_reason });

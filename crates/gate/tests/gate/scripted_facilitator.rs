@@ -60,6 +60,11 @@ impl Scripted {
         self.name.set(name).unwrap();
     }
 
+    /// What was queued and not asked for.
+    pub(crate) fn forget_outcomes(&self) {
+        self.outcomes.lock().unwrap().clear();
+    }
+
     pub(crate) fn verified(&self) -> Vec<PaymentRequest> {
         self.verified.lock().unwrap().clone()
     }

@@ -14,6 +14,7 @@ use crate::world::{Seen, World, on_both_stores};
 on_both_stores! {
     a_refusal_is_402_without_a_challenge
     proof_of_no_charge_is_402_with_a_challenge
+    money_that_a_stranger_moved_is_owed_and_buys_nothing
     pending_is_asked_about_exactly_once_more
     pending_that_is_proven_at_the_second_question_is_paid
     a_refusal_after_pending_is_not_believed
@@ -69,6 +70,31 @@ async fn proof_of_no_charge_is_402_with_a_challenge(store: Arc<dyn ClaimStore>) 
     again.expect_refusal(402, "payment_not_charged");
     assert!(again.challenge().is_some());
     assert_eq!((world.runs(), world.facilitator.settled().len()), (1, 1));
+}
+
+/// P4, P16: another ledger may have sold it.
+async fn money_that_a_stranger_moved_is_owed_and_buys_nothing(store: Arc<dyn ClaimStore>) {
+    let world = World::new(store);
+    let elsewhere = || Outcome::RefusedWith(Reason::SettledElsewhere, TRANSACTION);
+    for first in [elsewhere(), pending(TRANSACTION), Outcome::Fail(FacilitatorError::TimedOut)] {
+        let payment = fresh();
+        let runs = world.runs();
+        world.facilitator.will_settle(first);
+        world.facilitator.will_settle(elsewhere());
+        let mut seen = world.pay("/weather", &payment).await;
+        if seen.status == 503 {
+            world.until_unheld_or_granted(&key(&payment)).await;
+            seen = world.pay("/weather", &payment).await;
+        }
+        for seen in [seen, world.pay("/weather", &payment).await] {
+            seen.expect_refusal(409, "settled_elsewhere");
+            assert!(seen.challenge().is_none(), "nobody is told to pay again");
+            assert!(format!("{seen:?}").contains(TRANSACTION), "{seen:?}");
+        }
+        assert_eq!(world.state(&key(&payment)).await, Some(ClaimState::Credit));
+        assert_eq!(world.runs(), runs + 1);
+        world.facilitator.forget_outcomes();
+    }
 }
 
 async fn pending_is_asked_about_exactly_once_more(store: Arc<dyn ClaimStore>) {

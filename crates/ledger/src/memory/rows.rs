@@ -27,6 +27,8 @@ pub(super) struct Rows {
     pub(super) attempts_made: BTreeMap<String, i64>,
     /// Network, transaction, log index.
     pub(super) logs: BTreeSet<(String, String, u64)>,
+    /// Owner and time of enrolment, by network and payee.
+    pub(super) payees: BTreeMap<(String, String), (Uuid, i64)>,
     journal: Vec<(PaymentKey, JournalEntry)>,
 }
 

@@ -6,6 +6,7 @@ mod bench;
 mod claims;
 mod cluster;
 mod failing_calls;
+mod payees;
 mod postgres;
 mod random_walk;
 mod records;

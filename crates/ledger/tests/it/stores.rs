@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use faregate_ledger::{
-    ClaimStore, MemoryLedger, PaymentRecords, PostgresConfig, PostgresLedger, Sealer,
+    ClaimStore, MemoryLedger, PayeeStore, PaymentRecords, PostgresConfig, PostgresLedger, Sealer,
     SettlementStore, SqliteLedger,
 };
 use uuid::Uuid;
@@ -13,12 +13,18 @@ use crate::cluster;
 
 /// What every test of a suite gets.
 pub(crate) trait Store:
-    ClaimStore + SettlementStore + PaymentRecords + Clone + std::fmt::Debug + 'static
+    ClaimStore + SettlementStore + PayeeStore + PaymentRecords + Clone + std::fmt::Debug + 'static
 {
 }
 
 impl<T> Store for T where
-    T: ClaimStore + SettlementStore + PaymentRecords + Clone + std::fmt::Debug + 'static
+    T: ClaimStore
+        + SettlementStore
+        + PayeeStore
+        + PaymentRecords
+        + Clone
+        + std::fmt::Debug
+        + 'static
 {
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::config::Settings;
 
 /// RFC 3339 in UTC, with milliseconds.
-pub(super) fn time(unix_ms: i64) -> String {
+pub(crate) fn time(unix_ms: i64) -> String {
     let since = Duration::from_millis(unix_ms.max(0).unsigned_abs());
     match UNIX_EPOCH.checked_add(since) {
         Some(time) => humantime::format_rfc3339_millis(time).to_string(),
@@ -18,7 +18,7 @@ pub(super) fn time(unix_ms: i64) -> String {
 }
 
 /// `0.01 USDC (10000 atomic units)`, or the second part alone for a token that is not configured.
-pub(super) fn amount(settings: &Settings, network: &str, asset: &str, amount: Amount) -> String {
+pub(crate) fn amount(settings: &Settings, network: &str, asset: &str, amount: Amount) -> String {
     let mut chains = settings.chains.iter().filter(|chain| chain.network.as_str() == network);
     let known = chains
         .find_map(|chain| chain.assets.iter().find(|a| a.address.eq_ignore_ascii_case(asset)));
@@ -32,7 +32,7 @@ pub(super) fn amount(settings: &Settings, network: &str, asset: &str, amount: Am
 }
 
 /// The shape of one payment in JSON, for `ls` and `show` alike.
-pub(super) fn summary_json(payment: &PaymentSummary) -> Value {
+pub(crate) fn summary_json(payment: &PaymentSummary) -> Value {
     json!({
         "paymentKey": payment.key.to_string(),
         "claim": payment.claim.map(faregate_ledger::ClaimState::name),
