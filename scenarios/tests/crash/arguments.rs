@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const USAGE: &str = "crash [--payments N] [--replicas R] [--kills K] [--seed S] [--points] \
-                     [--seconds MAX] [--ledger postgres|sqlite] [--binary PATH] [--keep]";
+                     [--steal-lanes MS] [--seconds MAX] [--ledger postgres|sqlite] \
+                     [--binary PATH] [--keep]";
 /// Longest run if nothing else is said.
 const SECONDS: u64 = 3600;
 
@@ -30,6 +31,8 @@ pub(crate) struct Arguments {
     pub(crate) seed: u64,
     /// Half of the deaths happen at named places.
     pub(crate) points: bool,
+    /// Somebody takes the lane's lease away once every so often.
+    pub(crate) steal_lanes: Option<Duration>,
     /// Longest time until the last kill.
     pub(crate) limit: Duration,
     /// Where payments are remembered.
@@ -50,6 +53,7 @@ impl Arguments {
             kills: 6,
             seed: now.as_secs(),
             points: false,
+            steal_lanes: None,
             limit: Duration::from_secs(SECONDS),
             ledger: LedgerKind::Postgres,
             binary: None,
@@ -64,6 +68,9 @@ impl Arguments {
                 "--kills" => read.kills = number(&word, &value()?)?,
                 "--seed" => read.seed = number(&word, &value()?)?,
                 "--seconds" => read.limit = Duration::from_secs(number(&word, &value()?)?),
+                "--steal-lanes" => {
+                    read.steal_lanes = Some(Duration::from_millis(number(&word, &value()?)?));
+                }
                 "--points" => read.points = true,
                 "--keep" => read.keep = true,
                 "--binary" => read.binary = Some(PathBuf::from(value()?)),
@@ -88,6 +95,12 @@ impl Arguments {
         }
         if self.ledger == LedgerKind::Sqlite && self.replicas > 1 {
             return Err("a SQLite ledger belongs to one replica".to_owned());
+        }
+        if self.ledger == LedgerKind::Sqlite && self.steal_lanes.is_some() {
+            return Err("nobody else can write to a SQLite ledger, so nobody steals".to_owned());
+        }
+        if self.steal_lanes.is_some_and(|every| every.is_zero()) {
+            return Err("--steal-lanes: at least one millisecond".to_owned());
         }
         Ok(self)
     }

@@ -59,9 +59,9 @@ impl Books {
         Ok(books)
     }
 
-    /// Nothing is on its way any more.
-    pub(crate) fn at_rest(&self, payments: &[Payment]) -> bool {
-        payments.iter().all(|payment| self.is_resolved(&payment.key))
+    /// Payments of which nothing is on its way any more.
+    pub(crate) fn resolved(&self, payments: &[Payment]) -> usize {
+        payments.iter().filter(|payment| self.is_resolved(&payment.key)).count()
     }
 
     fn is_resolved(&self, key: &str) -> bool {

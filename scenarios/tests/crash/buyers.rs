@@ -1,5 +1,5 @@
 //! Buyers that send one header until they are served: to one gate after the other, over dead and
-//! frozen ones, a few of them several at a time.
+//! frozen ones, a few of them several at a time, and now and then a crowd of 64 with one header.
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash as _, Hasher as _};
@@ -20,6 +20,12 @@ pub(crate) const BUYERS: usize = 64;
 /// Every so often a payment is sent by several at once.
 const RIVALS_EVERY: u64 = 6;
 const RIVALS: usize = 3;
+/// And one in so many by a crowd, beginning with this one. Not left to chance, so that every run
+/// has one.
+const CROWD_EVERY: usize = 128;
+const FIRST_CROWD: usize = 5;
+/// Buyers of one payment that send its header at the same time.
+pub(crate) const CROWD: usize = 64;
 /// Their streams of chance, beyond those of the buyers.
 const RIVAL_LANES: u64 = 1 << 32;
 /// Every so often a buyer that was served sends the header once more.
@@ -40,6 +46,8 @@ pub(crate) struct Market {
     released: AtomicUsize,
     done: AtomicUsize,
     closed: AtomicBool,
+    in_flight: AtomicUsize,
+    most_in_flight: AtomicUsize,
     histories: Vec<Mutex<Vec<Seen>>>,
 }
 
@@ -55,6 +63,8 @@ impl Market {
             released: AtomicUsize::new(0),
             done: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
+            in_flight: AtomicUsize::new(0),
+            most_in_flight: AtomicUsize::new(0),
             histories,
         })
     }
@@ -67,6 +77,11 @@ impl Market {
     /// Payments that buyers are done with.
     pub(crate) fn done(&self) -> usize {
         self.done.load(Ordering::SeqCst)
+    }
+
+    /// Most requests that waited for an answer at the same time.
+    pub(crate) fn most_in_flight(&self) -> usize {
+        self.most_in_flight.load(Ordering::SeqCst)
     }
 
     /// Buyers go home after the request that they are waiting for.
@@ -95,8 +110,11 @@ impl Market {
     fn send(&self, payment: usize, gate: usize) -> Got {
         let began_us = self.now_us();
         let header = self.payments[payment].header.as_str();
+        let in_flight = self.in_flight.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most_in_flight.fetch_max(in_flight, Ordering::SeqCst);
         let answer =
             http::try_request("GET", &self.urls[gate], &[(PAYMENT_SIGNATURE, header)], b"");
+        self.in_flight.fetch_sub(1, Ordering::SeqCst);
         let got = match answer {
             Ok(answer) => read(&answer),
             Err(error) => Got::Nothing(error.to_string().chars().take(60).collect()),
@@ -124,10 +142,14 @@ impl Market {
 
     /// One payment, from the first request to the last.
     fn pay(self: &Arc<Self>, payment: usize, random: &mut Random) {
-        let rivals = if random.once_in(RIVALS_EVERY) { RIVALS - 1 } else { 0 };
+        let rivals = match random.once_in(RIVALS_EVERY) {
+            _ if payment % CROWD_EVERY == FIRST_CROWD => CROWD - 1,
+            true => RIVALS - 1,
+            false => 0,
+        };
         let others: Vec<JoinHandle<()>> = (1..=rivals)
             .map(|rival| {
-                let lane = RIVAL_LANES + (payment * RIVALS + rival) as u64;
+                let lane = RIVAL_LANES + (payment * CROWD + rival) as u64;
                 let (market, mut random) = (Arc::clone(self), Random::new(self.seed, lane));
                 std::thread::spawn(move || market.insist(payment, payment + rival, &mut random))
             })

@@ -2,8 +2,9 @@
 //! by what is on disk.
 
 use std::fs::{File, OpenOptions};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::ports;
@@ -45,9 +46,8 @@ impl Database {
                 command
             }
             Self::Postgres(cluster) => {
-                let mut command = Command::new(cluster.programs.join("psql"));
-                command.args(["-X", "-A", "-t", "-F", "\t", "-h", "127.0.0.1", "-U", ACCOUNT]);
-                command.args(["-p", &cluster.port.to_string(), "-d", ACCOUNT, "-c", query]);
+                let mut command = cluster.psql();
+                command.args(["-c", query]);
                 command
             }
         };
@@ -98,6 +98,30 @@ impl Cluster {
         cluster
     }
 
+    fn psql(&self) -> Command {
+        let mut command = Command::new(self.programs.join("psql"));
+        command.args(["-X", "-A", "-t", "-F", "\t", "-h", "127.0.0.1", "-U", ACCOUNT]);
+        command.args(["-p", &self.port.to_string(), "-d", ACCOUNT]);
+        command
+    }
+
+    /// A way to ask it often: a new session each time it is called.
+    pub(crate) fn sessions(&self) -> impl Fn() -> Option<Session> + Send + 'static {
+        let (program, arguments) = {
+            let psql = self.psql();
+            let arguments: Vec<_> = psql.get_args().map(std::ffi::OsStr::to_owned).collect();
+            (psql.get_program().to_owned(), arguments)
+        };
+        move || {
+            let mut command = Command::new(&program);
+            command.args(&arguments).args(["-q", "-v", "ON_ERROR_STOP=1"]);
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+            let mut child = command.spawn().ok()?;
+            let (asks, answers) = (child.stdin.take()?, BufReader::new(child.stdout.take()?));
+            Some(Session { child, asks, answers })
+        }
+    }
+
     /// As if its machine had lost the process; then starts it over its files.
     pub(crate) fn kill_and_start(&mut self) {
         let _ = self.server.kill();
@@ -124,6 +148,30 @@ impl Cluster {
             }
             std::thread::sleep(POLL);
         }
+    }
+}
+
+/// A session that stays open, until the database goes away or a statement fails.
+pub(crate) struct Session {
+    child: Child,
+    asks: ChildStdin,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Session {
+    /// The one line that `statement` answers with; `None` ends the session.
+    pub(crate) fn line(&mut self, statement: &str) -> Option<String> {
+        writeln!(self.asks, "{}", statement.replace('\n', " ")).ok()?;
+        let mut line = String::new();
+        let read = self.answers.read_line(&mut line).ok()?;
+        (read > 0).then(|| line.trim().to_owned())
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

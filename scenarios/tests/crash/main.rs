@@ -14,8 +14,12 @@
 //! | doubled | keys with two grants, two transfers or two different answers |
 //! | unresolved | keys whose settlement is neither FINAL nor DEAD, or whose claim has no end |
 //!
-//! `granted_unseen`, one line before, counts those of the lost payments that were granted and whose
-//! buyer was told `payment_already_used` without ever getting the answer: it was not kept.
+//! The line before it says what was done to them, `most_in_flight` requests that waited at the same
+//! time, and `granted_unseen`: those of the lost payments that were granted and whose buyer was told
+//! `payment_already_used` without ever getting the answer, because it was not kept.
+//!
+//! Each payment has a history of requests, of up to 64 buyers that present the same header to all
+//! gates at once. `history` says which histories are possible; the audit asks that of each.
 
 #![allow(clippy::unwrap_used)] // a panic is how the harness fails
 
@@ -28,6 +32,8 @@ mod kills;
 mod payments;
 mod random;
 mod replica;
+mod report;
+mod thief;
 mod upstream;
 
 // Parts of the stories, as they are.
@@ -57,14 +63,16 @@ use arguments::{Arguments, LedgerKind};
 use audit::{Books, Evidence, Transfers, Verdict};
 use buyers::Market;
 use database::{Cluster, Database};
-use history::Outage;
-use kills::{Executioner, Toll};
+use kills::Executioner;
 use real_chain::RealChain;
 use replica::{Replica, Site};
+use report::Deeds;
 use serde_json::json;
+use thief::Thief;
 use upstream::Upstream;
 
-/// Time from the last start of a process until everything must be at rest.
+/// Once nothing more is done to them, something must come to its end at least this often until
+/// everything is at rest.
 const QUIET: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(200);
 /// Faults that are printed; all are in the folder of the run.
@@ -87,16 +95,11 @@ fn main() -> ExitCode {
     println!("seed={seed}");
     let folder = run_folder(seed);
     let verdict = World::build(&arguments, &folder).run(&arguments);
-    if verdict.is_good() {
-        if !arguments.keep {
-            let _ = std::fs::remove_dir_all(&folder);
-        }
-        println!("{verdict}");
-        return ExitCode::SUCCESS;
+    if verdict.is_good() && !arguments.keep {
+        let _ = std::fs::remove_dir_all(&folder);
     }
-    println!("seed={seed} logs={}", folder.display());
     println!("{verdict}");
-    ExitCode::FAILURE
+    if verdict.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// `target/crash/SEED`, empty.
@@ -157,6 +160,7 @@ impl World {
         let urls = self.replicas.iter().map(Replica::priced_url).collect();
         let market = Market::open(payments, urls, arguments.seed);
         let buyers = buyers::start(&market);
+        let thief = self.thief(arguments);
         let began = Instant::now();
         let told = Arc::clone(&self.told_to_stop);
         let stop = || told.load(Ordering::SeqCst) || began.elapsed() > arguments.limit;
@@ -167,27 +171,44 @@ impl World {
         kills::calm_down(&mut self.replicas);
         let killed_for = began.elapsed();
         self.wait_until_quiet(&market);
+        let thefts = thief.map(Thief::stop);
         market.close();
         buyers.into_iter().for_each(|buyer| drop(buyer.join()));
-        println!(
-            "kills={} over {} s, then quiet after {} s; {}",
-            toll.deaths(),
-            killed_for.as_secs(),
-            (began.elapsed() - killed_for).as_secs(),
-            words(&toll),
-        );
-        self.judge(&market, &toll.outages)
+        let deeds = Deeds {
+            toll,
+            thefts,
+            killed_for,
+            quiet_after: began.elapsed() - killed_for,
+            most_in_flight: market.most_in_flight(),
+        };
+        self.judge(&market, &deeds)
     }
 
-    /// Until every payment has an end, at most [`QUIET`].
+    fn thief(&self, arguments: &Arguments) -> Option<Thief> {
+        match (&self.database, arguments.steal_lanes) {
+            (Database::Postgres(cluster), Some(every)) => {
+                Some(Thief::start(every, cluster.sessions()))
+            }
+            _ => None,
+        }
+    }
+
+    /// Until every payment has an end, or for [`QUIET`] none came any nearer to it. How fast they
+    /// come to it is the machine's affair.
     fn wait_until_quiet(&mut self, market: &Market) {
-        let since = Instant::now();
+        let (mut news, mut since) = ((0, 0), Instant::now());
         while since.elapsed() < QUIET && !self.told_to_stop.load(Ordering::SeqCst) {
-            let all_done = market.done() == market.payments.len();
-            if all_done
-                && Books::read(&self.database).is_ok_and(|books| books.at_rest(&market.payments))
-            {
+            let done = market.done();
+            let resolved = if done == market.payments.len() {
+                Books::read(&self.database).map_or(0, |books| books.resolved(&market.payments))
+            } else {
+                0
+            };
+            if resolved == market.payments.len() {
                 return;
+            }
+            if news != (done, resolved) {
+                (news, since) = ((done, resolved), Instant::now());
             }
             // A process that ends by itself is started again, as a supervisor would.
             for replica in &mut self.replicas {
@@ -199,16 +220,17 @@ impl World {
         }
     }
 
-    fn judge(&self, market: &Market, outages: &[Outage]) -> Verdict {
+    fn judge(&self, market: &Market, deeds: &Deeds) -> Verdict {
         let histories = market.histories();
-        let verdict = audit::judge(&Evidence {
+        let mut verdict = audit::judge(&Evidence {
             payments: &market.payments,
             histories: &histories,
             books: Books::read(&self.database).unwrap(),
             transfers: Transfers::read(&self.chain),
             runs: self.upstream.runs(),
-            outages,
+            outages: &deeds.toll.outages,
         });
+        verdict.faults.extend(deeds.not_shown(market.payments.len()));
         for fault in verdict.faults.iter().take(SHOWN) {
             println!("fault: {fault}");
         }
@@ -216,7 +238,10 @@ impl World {
         for index in &verdict.suspects {
             self.write_down(*index, &market.payments[*index].key, &histories[*index]);
         }
-        println!("granted_unseen={}", verdict.granted_unseen);
+        if !verdict.is_good() {
+            println!("logs={}", self.folder.display());
+        }
+        println!("{deeds} granted_unseen={}", verdict.granted_unseen);
         verdict
     }
 
@@ -236,21 +261,6 @@ impl World {
         }
         std::fs::write(self.folder.join(format!("payment-{index}.txt")), text).unwrap();
     }
-}
-
-fn words(toll: &Toll) -> String {
-    let points: Vec<String> =
-        toll.at_points.iter().map(|(point, times)| format!("{point}={times}")).collect();
-    format!(
-        "{} at random times, {} at places ({}), {} frozen, {} deaths of the database, \
-         {} processes ended by themselves",
-        toll.random,
-        toll.deaths() - toll.random,
-        points.join(" "),
-        toll.frozen,
-        toll.outages.len(),
-        toll.alone.len(),
-    )
 }
 
 /// Set when somebody wants this process to end: it still kills what it started.
