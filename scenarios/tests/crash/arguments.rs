@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const USAGE: &str = "crash [--payments N] [--replicas R] [--kills K] [--seed S] [--points] \
-                     [--steal-lanes MS] [--seconds MAX] [--ledger postgres|sqlite] \
+                     [--chaos] [--steal-lanes MS] [--seconds MAX] [--ledger postgres|sqlite] \
                      [--binary PATH] [--keep]";
 /// Longest run if nothing else is said.
 const SECONDS: u64 = 3600;
@@ -31,6 +31,8 @@ pub(crate) struct Arguments {
     pub(crate) seed: u64,
     /// Half of the deaths happen at named places.
     pub(crate) points: bool,
+    /// The endpoint misbehaves, blocks are taken back, gas becomes too dear.
+    pub(crate) chaos: bool,
     /// Somebody takes the lane's lease away once every so often.
     pub(crate) steal_lanes: Option<Duration>,
     /// Longest time until the last kill.
@@ -53,6 +55,7 @@ impl Arguments {
             kills: 6,
             seed: now.as_secs(),
             points: false,
+            chaos: false,
             steal_lanes: None,
             limit: Duration::from_secs(SECONDS),
             ledger: LedgerKind::Postgres,
@@ -71,6 +74,7 @@ impl Arguments {
                 "--steal-lanes" => {
                     read.steal_lanes = Some(Duration::from_millis(number(&word, &value()?)?));
                 }
+                "--chaos" => read.chaos = true,
                 "--points" => read.points = true,
                 "--keep" => read.keep = true,
                 "--binary" => read.binary = Some(PathBuf::from(value()?)),

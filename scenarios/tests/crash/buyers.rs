@@ -44,6 +44,7 @@ pub(crate) struct Market {
     began: Instant,
     next: AtomicUsize,
     released: AtomicUsize,
+    ration: AtomicUsize,
     done: AtomicUsize,
     closed: AtomicBool,
     in_flight: AtomicUsize,
@@ -61,6 +62,7 @@ impl Market {
             began: Instant::now(),
             next: AtomicUsize::new(0),
             released: AtomicUsize::new(0),
+            ration: AtomicUsize::new(usize::MAX),
             done: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
             in_flight: AtomicUsize::new(0),
@@ -72,6 +74,11 @@ impl Market {
     /// Lets buyers in, up to this many payments in all.
     pub(crate) fn release(&self, count: usize) {
         self.released.fetch_max(count.min(self.payments.len()), Ordering::SeqCst);
+    }
+
+    /// No more than this many in all, however many are let in.
+    pub(crate) fn ration(&self, count: usize) {
+        self.ration.store(count, Ordering::SeqCst);
     }
 
     /// Payments that buyers are done with.
@@ -164,6 +171,7 @@ impl Market {
 
     fn take(&self) -> Option<usize> {
         let released = self.released.load(Ordering::SeqCst);
+        let released = released.min(self.ration.load(Ordering::SeqCst));
         let step = |next: usize| (next < released).then_some(next + 1);
         self.next.fetch_update(Ordering::SeqCst, Ordering::SeqCst, step).ok()
     }

@@ -1,6 +1,7 @@
 //! The crash harness: many replicas of `faregate serve` over one ledger and one signer, buyers that
-//! insist, and somebody who kills all of them again and again. At the end the chain's logs, the
-//! tables and the buyers must tell the same story. `scripts/crash` runs it.
+//! insist, and somebody who kills all of them again and again; if asked for, also a thief of leases
+//! and bad weather on the chain and on the way there. At the end the chain's logs, the tables and
+//! the buyers must tell the same story. `scripts/crash` runs it.
 //!
 //! The last line is `payments=N transfers=.. settled=.. keys=.. lost=.. doubled=.. unresolved=..`:
 //!
@@ -27,6 +28,7 @@ mod arguments;
 mod audit;
 mod buyers;
 mod database;
+mod endpoint;
 mod history;
 mod kills;
 mod payments;
@@ -35,6 +37,7 @@ mod replica;
 mod report;
 mod thief;
 mod upstream;
+mod weather;
 
 // Parts of the stories, as they are.
 #[allow(dead_code)]
@@ -50,6 +53,9 @@ mod ports;
 #[path = "../it/real_chain.rs"]
 mod real_chain;
 #[allow(dead_code)]
+#[path = "../it/scripted_server.rs"]
+mod scripted_server;
+#[allow(dead_code)]
 #[path = "../it/service.rs"]
 mod service;
 
@@ -63,6 +69,7 @@ use arguments::{Arguments, LedgerKind};
 use audit::{Books, Evidence, Transfers, Verdict};
 use buyers::Market;
 use database::{Cluster, Database};
+use endpoint::Endpoint;
 use kills::Executioner;
 use real_chain::RealChain;
 use replica::{Replica, Site};
@@ -70,6 +77,7 @@ use report::Deeds;
 use serde_json::json;
 use thief::Thief;
 use upstream::Upstream;
+use weather::Sky;
 
 /// Once nothing more is done to them, something must come to its end at least this often until
 /// everything is at rest.
@@ -116,6 +124,7 @@ struct World {
     replicas: Vec<Replica>,
     database: Database,
     upstream: Upstream,
+    endpoint: Option<Endpoint>,
     chain: RealChain,
     folder: PathBuf,
     told_to_stop: Arc<AtomicBool>,
@@ -126,6 +135,7 @@ impl World {
         let told_to_stop = watch_signals();
         let chain = RealChain::start();
         chain.reader.call("evm_setIntervalMining", &json!([BLOCK_SECS]));
+        let endpoint = arguments.chaos.then(|| Endpoint::before(chain.rpc()));
         let upstream = Upstream::start();
         let database = match arguments.ledger {
             LedgerKind::Sqlite => Database::Sqlite(folder.join("ledger.db")),
@@ -143,7 +153,7 @@ impl World {
             folder: folder.to_path_buf(),
             ledger_url: database.url(),
             sealing_key,
-            rpc: chain.rpc().to_owned(),
+            rpc: endpoint.as_ref().map_or(chain.rpc(), |endpoint| &endpoint.url).to_owned(),
             upstream: upstream.url.clone(),
             origin: format!("http://127.0.0.1:{first}"),
         };
@@ -152,7 +162,7 @@ impl World {
         let mut replicas: Vec<Replica> = (0..count).map(start).collect();
         replicas.iter_mut().for_each(Replica::ready);
         let folder = folder.to_path_buf();
-        Self { replicas, database, upstream, chain, folder, told_to_stop }
+        Self { replicas, database, upstream, endpoint, chain, folder, told_to_stop }
     }
 
     fn run(mut self, arguments: &Arguments) -> Verdict {
@@ -161,6 +171,10 @@ impl World {
         let market = Market::open(payments, urls, arguments.seed);
         let buyers = buyers::start(&market);
         let thief = self.thief(arguments);
+        let sky = self.endpoint.take().map(|endpoint| {
+            let (chain, market) = (self.chain.reader.clone(), Arc::clone(&market));
+            Sky::start(arguments.seed, endpoint, chain, market)
+        });
         let began = Instant::now();
         let told = Arc::clone(&self.told_to_stop);
         let stop = || told.load(Ordering::SeqCst) || began.elapsed() > arguments.limit;
@@ -169,6 +183,7 @@ impl World {
         let toll = executioner.run(&stop);
         market.release(arguments.payments);
         kills::calm_down(&mut self.replicas);
+        let weather = sky.map(Sky::clear);
         let killed_for = began.elapsed();
         self.wait_until_quiet(&market);
         let thefts = thief.map(Thief::stop);
@@ -177,6 +192,7 @@ impl World {
         let deeds = Deeds {
             toll,
             thefts,
+            weather,
             killed_for,
             quiet_after: began.elapsed() - killed_for,
             most_in_flight: market.most_in_flight(),

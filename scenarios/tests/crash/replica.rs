@@ -12,6 +12,8 @@ use crate::{http, payments};
 
 /// Leases of claims, in milliseconds: short, so that what a dead process held is free soon.
 pub(crate) const LEASE_MS: u64 = 1000;
+/// How long a replica waits for an answer of its endpoint, in milliseconds.
+pub(crate) const RPC_TIMEOUT_MS: u64 = 2000;
 /// Path of the one priced route.
 pub(crate) const PRICED_PATH: &str = "/report";
 /// Time in which a process must be ready when nobody kills it.
@@ -204,6 +206,7 @@ listen = "127.0.0.1:{facilitator}"
 network = "{NETWORK}"
 rpc = ["{rpc}"]
 signers = ["env:SIGNER_KEY"]
+rpc_timeout_ms = {RPC_TIMEOUT_MS}
 [gate]
 listen = "127.0.0.1:{port}"
 origin = "{origin}"

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::buyers::CROWD;
 use crate::kills::Toll;
 use crate::thief::Thefts;
+use crate::weather::Record;
 
 /// Everything that was done.
 #[derive(Clone, Debug)]
@@ -13,6 +14,8 @@ pub(crate) struct Deeds {
     pub(crate) toll: Toll,
     /// `None` if nobody was to steal.
     pub(crate) thefts: Option<Thefts>,
+    /// `None` if nothing was to misbehave.
+    pub(crate) weather: Option<Record>,
     pub(crate) killed_for: Duration,
     /// From then until everything was at rest.
     pub(crate) quiet_after: Duration,
@@ -26,6 +29,11 @@ impl Deeds {
         let mut missing = Vec::new();
         if self.thefts.is_some_and(|thefts| thefts.from_holders == 0) {
             missing.push("no lease was ever taken from its holder".to_owned());
+        }
+        for (kind, times) in self.weather.iter().flat_map(Record::kinds) {
+            if times == 0 {
+                missing.push(format!("{kind} never happened"));
+            }
         }
         if payments >= CROWD && self.most_in_flight < CROWD {
             missing.push(format!("never {CROWD} requests at the same time"));
@@ -52,6 +60,9 @@ impl fmt::Display for Deeds {
         )?;
         if let Some(Thefts { from_holders, of_nobody }) = self.thefts {
             write!(f, "stolen={from_holders} stolen_of_nobody={of_nobody} ")?;
+        }
+        for (kind, times) in self.weather.iter().flat_map(Record::kinds) {
+            write!(f, "{kind}={times} ")?;
         }
         write!(
             f,

@@ -1,0 +1,254 @@
+//! What happens to the chain and to the way there, while replicas die: one thing after the other,
+//! in an order that the seed determines. Everything comes up once before anything comes up again,
+//! and payments are spread over the first time, so that each thing meets some.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::buyers::Market;
+use crate::chain_reader::ChainReader;
+use crate::endpoint::{Endpoint, Mood};
+use crate::random::Random;
+
+/// The stream of chance of the weather, beyond those of buyers and deaths.
+const LANE: u64 = 1 << 40;
+/// Length of one thing, and of the calm after it, in milliseconds.
+const LASTS_MS: (u64, u64) = (1500, 4000);
+const CALM_MS: (u64, u64) = (300, 1200);
+const POLL: Duration = Duration::from_millis(100);
+/// A reorganisation waits so long for blocks that hold something.
+const WAIT_FOR_BLOCKS: Duration = Duration::from_secs(6);
+/// Blocks that a reorganisation takes back: those that are not final.
+const DEPTHS: u64 = 2;
+/// Base fees in wei: what no replica of this run pays, and what the node begins with.
+const TOO_DEAR: u64 = 1_000_000_000_000;
+const ORDINARY: u64 = 1_000_000_000;
+
+/// One thing that happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Weather {
+    /// The endpoint says it took transactions and forgets them.
+    Forgets,
+    /// The endpoint passes on and does not answer.
+    Cuts,
+    /// The endpoint denies transactions that are mined.
+    Hides,
+    /// The endpoint stands still at a block.
+    Lags,
+    /// The endpoint refuses.
+    Refuses,
+    /// Several of these at once.
+    Mixed,
+    /// The chain takes its newest blocks back, and their transactions are in no pool.
+    Reorganised,
+    /// Gas costs more than replicas may pay.
+    TooDear,
+}
+
+const ALL: [Weather; 8] = [
+    Weather::Forgets,
+    Weather::Cuts,
+    Weather::Hides,
+    Weather::Lags,
+    Weather::Refuses,
+    Weather::Mixed,
+    Weather::Reorganised,
+    Weather::TooDear,
+];
+
+/// How often what happened.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Record {
+    pub(crate) forgotten: usize,
+    pub(crate) cut: usize,
+    pub(crate) hidden: usize,
+    pub(crate) lagged: usize,
+    pub(crate) refused: usize,
+    /// Reorganisations, and the transactions that fell out.
+    pub(crate) reorganised: usize,
+    pub(crate) fallen_out: usize,
+    /// Blocks that were too dear for what waited.
+    pub(crate) too_dear: usize,
+}
+
+impl Record {
+    /// Each kind with its number.
+    pub(crate) fn kinds(&self) -> [(&'static str, usize); 8] {
+        [
+            ("forgotten", self.forgotten),
+            ("cut", self.cut),
+            ("hidden", self.hidden),
+            ("lagged", self.lagged),
+            ("refused", self.refused),
+            ("reorganised", self.reorganised),
+            ("fallen_out", self.fallen_out),
+            ("too_dear", self.too_dear),
+        ]
+    }
+}
+
+/// A thread that makes the weather until it is told to stop, at least everything once.
+pub(crate) struct Sky {
+    told: Arc<AtomicBool>,
+    work: JoinHandle<Record>,
+}
+
+impl Sky {
+    pub(crate) fn start(
+        seed: u64,
+        endpoint: Endpoint,
+        chain: ChainReader,
+        market: Arc<Market>,
+    ) -> Self {
+        let told = Arc::new(AtomicBool::new(false));
+        let stop = Arc::clone(&told);
+        let work = std::thread::spawn(move || {
+            let random = Random::new(seed, LANE);
+            let mut maker = Maker { endpoint, chain, random, record: Record::default() };
+            maker.first_round(&market);
+            while !stop.load(Ordering::SeqCst) {
+                let weather = ALL[maker.random.index(ALL.len())];
+                maker.make(weather);
+            }
+            maker.finish()
+        });
+        Self { told, work }
+    }
+
+    /// Good weather from now on.
+    pub(crate) fn clear(self) -> Record {
+        self.told.store(true, Ordering::SeqCst);
+        self.work.join().unwrap()
+    }
+}
+
+struct Maker {
+    endpoint: Endpoint,
+    chain: ChainReader,
+    random: Random,
+    record: Record,
+}
+
+impl Maker {
+    fn first_round(&mut self, market: &Market) {
+        let mut left = ALL.to_vec();
+        while !left.is_empty() {
+            let passed = ALL.len() - left.len();
+            market.ration((passed + 1) * market.payments.len() / ALL.len());
+            let weather = left.remove(self.random.index(left.len()));
+            self.make(weather);
+        }
+        market.ration(usize::MAX);
+    }
+
+    fn make(&mut self, weather: Weather) {
+        let lasts = self.between(LASTS_MS);
+        let one_in = 1 + self.random.index(3);
+        let mood = match weather {
+            Weather::Forgets => Mood { forgets: true, ..Mood::default() },
+            Weather::Cuts => Mood { cuts: true, ..Mood::default() },
+            Weather::Hides => Mood { hides: true, ..Mood::default() },
+            Weather::Lags => Mood { lags_at: Some(self.head()), ..Mood::default() },
+            Weather::Refuses => Mood { refuses: true, ..Mood::default() },
+            Weather::Mixed => self.mixed(),
+            Weather::Reorganised => {
+                self.reorganise();
+                Mood::default()
+            }
+            Weather::TooDear => {
+                self.make_dear(lasts);
+                Mood::default()
+            }
+        };
+        if !matches!(weather, Weather::Reorganised | Weather::TooDear) {
+            self.endpoint.set_mood(Mood { one_in, ..mood });
+            std::thread::sleep(lasts);
+            self.endpoint.set_mood(Mood::default());
+        }
+        let calm = self.between(CALM_MS);
+        std::thread::sleep(calm);
+    }
+
+    fn mixed(&mut self) -> Mood {
+        Mood {
+            forgets: self.random.once_in(2),
+            cuts: self.random.once_in(3),
+            hides: true,
+            lags_at: if self.random.once_in(2) { Some(self.head()) } else { None },
+            refuses: self.random.once_in(3),
+            one_in: 0,
+        }
+    }
+
+    fn between(&mut self, (least, most): (u64, u64)) -> Duration {
+        Duration::from_millis(least + self.random.below(most - least))
+    }
+
+    fn head(&self) -> u64 {
+        number(&self.chain.call("eth_blockNumber", &json!([])))
+    }
+
+    /// Takes blocks back that hold something, if there are any soon.
+    fn reorganise(&mut self) {
+        let depth = 1 + self.random.below(DEPTHS);
+        let began = Instant::now();
+        let mut inside = 0;
+        while inside == 0 && began.elapsed() < WAIT_FOR_BLOCKS {
+            let head = self.head();
+            let newest = head.saturating_sub(depth - 1)..=head;
+            inside = newest.map(|block| self.transactions_in(block)).sum();
+            if inside == 0 {
+                std::thread::sleep(POLL);
+            }
+        }
+        self.chain.call("anvil_reorg", &json!([depth, []]));
+        self.record.reorganised += 1;
+        self.record.fallen_out += inside;
+    }
+
+    fn transactions_in(&self, block: u64) -> usize {
+        let count = format!("{block:#x}");
+        let count = self.chain.call("eth_getBlockTransactionCountByNumber", &json!([count]));
+        usize::try_from(number(&count)).unwrap_or(0)
+    }
+
+    /// Each block of this time costs too much; the one after it what it did before.
+    fn make_dear(&mut self, lasts: Duration) {
+        let (began, mut head) = (Instant::now(), self.head());
+        while began.elapsed() < lasts {
+            self.set_base_fee(TOO_DEAR);
+            std::thread::sleep(POLL);
+            let now = self.head();
+            self.record.too_dear += usize::try_from(now.saturating_sub(head)).unwrap_or(0);
+            head = now;
+        }
+        self.set_base_fee(ORDINARY);
+    }
+
+    fn set_base_fee(&self, wei: u64) {
+        let wei = format!("{wei:#x}");
+        self.chain.call("anvil_setNextBlockBaseFeePerGas", &json!([wei]));
+    }
+
+    fn finish(self) -> Record {
+        let done = self.endpoint.misdeeds();
+        let of = |count: &std::sync::atomic::AtomicUsize| count.load(Ordering::SeqCst);
+        Record {
+            forgotten: of(&done.forgotten),
+            cut: of(&done.cut),
+            hidden: of(&done.hidden),
+            lagged: of(&done.lagged),
+            refused: of(&done.refused),
+            ..self.record
+        }
+    }
+}
+
+fn number(value: &Value) -> u64 {
+    let text = value.as_str().unwrap_or_default().trim_start_matches("0x");
+    u64::from_str_radix(text, 16).unwrap_or_default()
+}
