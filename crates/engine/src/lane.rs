@@ -22,7 +22,7 @@ pub(crate) async fn run(desk: Arc<Desk>, signer: String, mut stopped: watch::Rec
     let limits = desk.limits;
     let name = format!("lane {} {signer}", desk.network());
     let mut tenure = Tenure::new(Arc::clone(&desk.store), name, limits.lease_ttl);
-    let mut lane = Lane { desk, signer, sent_at: HashMap::new(), denied: None };
+    let mut lane = Lane { desk, signer, sent: HashMap::new(), denied: None };
     loop {
         let work = Arc::clone(&lane.desk);
         let told = work.work.notified();
@@ -36,7 +36,6 @@ pub(crate) async fn run(desk: Arc<Desk>, signer: String, mut stopped: watch::Rec
             Ok(Next::Idle) => limits.idle_every,
             Err(Halt::LeaseLost) => {
                 tenure.lost();
-                lane.sent_at.clear();
                 limits.watch_every
             }
         };
@@ -74,10 +73,23 @@ enum Halt {
 struct Lane {
     desk: Arc<Desk>,
     signer: String,
-    /// When the newest bytes of a nonce were sent by this process.
-    sent_at: HashMap<u64, Instant>,
+    /// What this process knows of the newest bytes of a nonce. It outlives a lost lease: a lane
+    /// that changes hands often must not begin to wait anew each time.
+    sent: HashMap<u64, Sent>,
     /// Since when the chain denies nonces from here on that the ledger has closed.
     denied: Option<(u64, Instant)>,
+}
+
+/// The newest bytes of one nonce, as this process sent or found them.
+#[derive(Clone, Copy, Debug)]
+struct Sent {
+    /// How many transactions were signed for the nonce; with another number these are not the
+    /// newest any more.
+    attempts: usize,
+    /// Since when they wait to be mined.
+    waits_since: Instant,
+    /// When this process sent them last, or found them sent.
+    last: Instant,
 }
 
 impl From<LedgerError> for Halt {

@@ -116,6 +116,9 @@ pub struct SlotRow {
     pub live: bool,
     /// Its signed transactions, oldest first.
     pub attempts: Vec<Attempt>,
+    /// How long ago the newest of them was stored, in milliseconds of the ledger's clock; 0 without
+    /// one.
+    pub age_ms: u64,
 }
 
 /// Signed bytes. They hold a bearer authorization, so `Debug` leaves them out.

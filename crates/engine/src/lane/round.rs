@@ -1,5 +1,7 @@
 //! One round of a lane: close what was mined, heal, fill, send again, replace, take new work.
 
+use std::time::Duration;
+
 use faregate_chain::{Broadcast, ChainError, Fees, Inspection, Intent, LaneState, Prepared, Slot};
 use faregate_ledger::{
     Attempt, LaneRows, Lease, Settlement, SettlementState as State, SlotKind, SlotRow,
@@ -9,13 +11,13 @@ use faregate_telemetry::crash_point;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::{Halt, Lane, Next};
+use super::{Halt, Lane, Next, Sent};
 
 pub(super) async fn round(lane: &mut Lane, lease: &Lease) -> Result<Next, Halt> {
     let rows = lane.desk.store.lane(lane.desk.network(), &lane.signer).await?;
     let wanted = lane.wanted(&rows).await?;
+    lane.sent.retain(|nonce, _| rows.open.iter().any(|slot| slot.nonce == *nonce));
     if rows.open.is_empty() && wanted.is_empty() {
-        lane.sent_at.clear();
         return Ok(Next::Idle);
     }
     let chain = lane.desk.chain.lane_state(&lane.signer).await?;
@@ -96,7 +98,6 @@ impl Lane {
         }
         let network = self.desk.network();
         self.desk.store.close_slots(lease, network, &self.signer, &mined).await?;
-        self.sent_at.retain(|nonce, _| !mined.contains(nonce));
         self.desk.seen.notify_one();
         Ok(())
     }
@@ -256,22 +257,25 @@ impl Lane {
         slot: &SlotRow,
         chain: LaneState,
     ) -> Result<bool, Halt> {
+        let Some(newest) = slot.attempts.last() else { return Ok(false) };
         let limits = &self.desk.limits;
-        let idle = self.sent_at.get(&slot.nonce).map(Instant::elapsed);
+        let is_known = slot.nonce < chain.pending_nonce;
+        let sent = self.sent.get(&slot.nonce).copied();
+        let mut sent = sent.filter(|sent| sent.attempts == slot.attempts.len());
+        if sent.is_none() && is_known {
+            // Sent by a process before this one. The ledger knows how long they may have waited.
+            let (waits_since, last) = (signed_at(slot), Instant::now());
+            let found = Sent { attempts: slot.attempts.len(), waits_since, last };
+            self.sent.insert(slot.nonce, found);
+            sent = Some(found);
+        }
         let its_turn = slot.nonce == chain.mined_nonce;
-        let stuck = idle.is_some_and(|idle| idle >= limits.bump_after);
-        if its_turn && stuck && slot.attempts.len() < limits.attempts_per_slot {
+        let is_stuck = sent.is_some_and(|sent| sent.waits_since.elapsed() >= limits.bump_after);
+        if its_turn && is_stuck && slot.attempts.len() < limits.attempts_per_slot {
             return self.replace(lease, slot).await;
         }
-        let unknown = slot.nonce >= chain.pending_nonce;
-        let Some(last) = slot.attempts.last() else { return Ok(false) };
-        if unknown && idle.is_none_or(|idle| idle >= limits.resend_after) {
-            self.send(lease, slot, &last.raw).await?;
-            return Ok(false);
-        }
-        if idle.is_none() {
-            // Sent by a process before this one; its age counts from now.
-            self.sent_at.insert(slot.nonce, Instant::now());
+        if !is_known && sent.is_none_or(|sent| sent.last.elapsed() >= limits.resend_after) {
+            self.send(lease, slot, &newest.raw, slot.attempts.len()).await?;
         }
         Ok(false)
     }
@@ -294,9 +298,12 @@ impl Lane {
                 self.store_and_send(lease, slot, &prepared).await
             }
             Err(error) => {
-                // Above the ceiling, or no answer: the old bytes keep their chance.
+                // Above the ceiling, or no answer: the old bytes get another chance, and as much time.
                 tracing::warn!(%error, nonce = slot.nonce, "not replaced, sent again");
-                self.send(lease, slot, &last.raw).await?;
+                self.send(lease, slot, &last.raw, slot.attempts.len()).await?;
+                if let Some(sent) = self.sent.get_mut(&slot.nonce) {
+                    sent.waits_since = sent.last;
+                }
                 Ok(false)
             }
         }
@@ -321,15 +328,32 @@ impl Lane {
             return Ok(true);
         }
         crash_point!("F5");
-        self.send(lease, slot, &prepared.raw).await?;
+        self.send(lease, slot, &prepared.raw, slot.attempts.len().saturating_add(1)).await?;
         Ok(true)
     }
 
-    async fn send(&mut self, lease: &Lease, slot: &SlotRow, raw: &[u8]) -> Result<(), Halt> {
+    /// Sends the newest bytes of a slot for which so many transactions are signed.
+    async fn send(
+        &mut self,
+        lease: &Lease,
+        slot: &SlotRow,
+        raw: &[u8],
+        attempts: usize,
+    ) -> Result<(), Halt> {
         crash_point!("F6");
         let said = self.desk.chain.broadcast(raw).await;
         crash_point!("F7");
-        self.sent_at.insert(slot.nonce, Instant::now());
+        let last = Instant::now();
+        let before = self.sent.get(&slot.nonce).filter(|sent| sent.attempts == attempts);
+        let waits_since = match before {
+            Some(sent) => sent.waits_since,
+            // Too cheap ever since they were signed, whoever sent them then.
+            None if said == Broadcast::Underpriced && attempts == slot.attempts.len() => {
+                signed_at(slot)
+            }
+            None => last,
+        };
+        self.sent.insert(slot.nonce, Sent { attempts, waits_since, last });
         let payment = slot.key.as_ref().map(PaymentKey::short).unwrap_or_default();
         match said {
             Broadcast::Accepted | Broadcast::AlreadyKnown => {
@@ -349,4 +373,10 @@ impl Lane {
         }
         Ok(())
     }
+}
+
+/// When the newest bytes of a slot were stored, as nearly as this process's clock can say.
+fn signed_at(slot: &SlotRow) -> Instant {
+    let now = Instant::now();
+    now.checked_sub(Duration::from_millis(slot.age_ms)).unwrap_or(now)
 }

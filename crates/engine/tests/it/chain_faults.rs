@@ -289,6 +289,59 @@ async fn a_stuck_transaction_is_replaced_with_higher_fees_and_the_same_intent() 
 }
 
 #[tokio::test]
+async fn a_transaction_that_endpoints_find_too_cheap_is_replaced_and_not_only_sent_again() {
+    let world = World::with(false, |limits| {
+        limits.bump_after = std::time::Duration::from_millis(100);
+    })
+    .await;
+    let refuse = Some(Broadcast::Underpriced);
+    world.chain.set_faults(Faults { refuse, ..Faults::default() });
+    let (request, id) = (payment(1), Uuid::new_v4());
+    let began = std::time::Instant::now();
+    while world.chain.distinct_transactions() < 2 {
+        assert!(is(&world.settle(&request, id).await, "settlement_pending"));
+        assert!(began.elapsed().as_secs() < 20, "sent {} times", world.chain.broadcasts());
+    }
+    world.chain.set_faults(Faults::default());
+    while world.chain.transfers() == 0 {
+        world.chain.mine();
+        assert!(began.elapsed().as_secs() < 20, "not mined");
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    assert!(world.outcome(&request, id).await.success);
+    world.assert_moved(1);
+}
+
+#[tokio::test]
+async fn a_stuck_transaction_is_replaced_although_no_process_lives_as_long() {
+    // It waits in a pool, or no endpoint takes it any more.
+    for refuse in [None, Some(Broadcast::Underpriced)] {
+        let mut world = World::with(false, |limits| {
+            limits.lease_ttl = std::time::Duration::from_millis(30);
+            limits.bump_after = std::time::Duration::from_millis(600);
+        })
+        .await;
+        world.chain.set_faults(Faults { refuse, ..Faults::default() });
+        let (request, id) = (payment(1), Uuid::new_v4());
+        assert!(is(&world.settle(&request, id).await, "settlement_pending"));
+        let began = std::time::Instant::now();
+        while world.chain.distinct_transactions() < 2 {
+            world.restart();
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            assert!(began.elapsed().as_secs() < 20, "not replaced, refused {refuse:?}");
+        }
+        world.chain.set_faults(Faults::default());
+        while world.chain.transfers() == 0 {
+            world.chain.mine();
+            assert!(began.elapsed().as_secs() < 20, "not mined");
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        assert!(world.outcome(&request, id).await.success);
+        world.assert_moved(1);
+    }
+}
+
+#[tokio::test]
 async fn a_payment_whose_caller_left_before_it_was_signed_is_never_charged() {
     let world = World::new(true).await;
     world.chain.set_faults(Faults { signer_down: true, ..Faults::default() });

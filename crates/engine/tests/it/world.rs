@@ -40,6 +40,7 @@ pub(crate) struct World {
     pub(crate) ledger: SqliteLedger,
     pub(crate) clock: Arc<TestClock>,
     pub(crate) engine: Engine,
+    limits: Limits,
     running: Option<Running>,
 }
 
@@ -77,13 +78,14 @@ impl World {
         let mut limits = limits();
         change(&mut limits);
         let (engine, running) = start_with(&chain, Arc::new(ledger.clone()), &clock, limits);
-        Self { chain, ledger, clock, engine, running: Some(running) }
+        Self { chain, ledger, clock, engine, limits, running: Some(running) }
     }
 
     /// The process dies and starts again: only the chain and the ledger remain.
     pub(crate) fn restart(&mut self) {
         drop(self.running.take());
-        let (engine, running) = start(&self.chain, Arc::new(self.ledger.clone()), &self.clock);
+        let store = Arc::new(self.ledger.clone());
+        let (engine, running) = start_with(&self.chain, store, &self.clock, self.limits);
         (self.engine, self.running) = (engine, Some(running));
     }
 

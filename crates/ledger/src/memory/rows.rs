@@ -72,6 +72,8 @@ pub(super) struct StoredSlot {
     pub(super) items: BTreeMap<PaymentKey, bool>,
     /// With their place in the order of signing.
     pub(super) attempts: Vec<(usize, Attempt)>,
+    /// When the newest of them was stored.
+    pub(super) signed_at_ms: i64,
 }
 
 impl Rows {

@@ -16,11 +16,11 @@ use crate::{Attempt, LaneRows, Lease, LedgerError, SettlementState, SlotKind, Sl
 const LANE: (&str, &str) = ("lane", SUBJECT);
 
 pub(super) fn lane(ledger: &MemoryLedger, network: &str, signer: &str) -> LaneRows {
-    let (rows, _) = ledger.open();
+    let (rows, now) = ledger.open();
     let slots = rows.slots.iter().filter(|(name, _)| (&*name.0, &*name.1) == (network, signer));
     let open = slots.filter(|(_, slot)| slot.state != SlotState::Mined);
     LaneRows {
-        open: open.map(|(name, slot)| read(name, slot)).collect(),
+        open: open.map(|(name, slot)| read(name, slot, now)).collect(),
         next_nonce: next_nonce(&rows, network, signer),
     }
 }
@@ -32,7 +32,7 @@ pub(super) fn allocate(
     floor_nonce: u64,
     key: &PaymentKey,
 ) -> Result<Option<SlotRow>, LedgerError> {
-    let (mut rows, _) = leases::begin(ledger, lease)?;
+    let (mut rows, now) = leases::begin(ledger, lease)?;
     let reserved =
         rows.settlements.get(key).is_some_and(|row| row.state == SettlementState::Reserved);
     if !reserved || rows.home(key).is_some() {
@@ -42,7 +42,7 @@ pub(super) fn allocate(
     let name = (network.to_owned(), signer.to_owned(), nonce);
     let mut slot = empty(SlotKind::Single);
     slot.items.insert(*key, true);
-    let row = read(&name, &slot);
+    let row = read(&name, &slot, now);
     rows.slots.insert(name, slot);
     Ok(Some(row))
 }
@@ -88,6 +88,7 @@ pub(super) fn record_attempt(
     if let Some(stored) = rows.slots.get_mut(&name) {
         stored.state = SlotState::Signed;
         stored.attempts.push((order, attempt.clone()));
+        stored.signed_at_ms = now;
     }
     Ok(true)
 }
@@ -166,15 +167,22 @@ fn next_nonce(rows: &Rows, network: &str, signer: &str) -> u64 {
 }
 
 fn empty(kind: SlotKind) -> StoredSlot {
-    StoredSlot { kind, state: SlotState::Empty, items: BTreeMap::new(), attempts: Vec::new() }
+    StoredSlot {
+        kind,
+        state: SlotState::Empty,
+        items: BTreeMap::new(),
+        attempts: Vec::new(),
+        signed_at_ms: 0,
+    }
 }
 
 fn name_of(slot: &SlotRow) -> SlotName {
     (slot.network.clone(), slot.signer.clone(), slot.nonce)
 }
 
-fn read((network, signer, nonce): &SlotName, slot: &StoredSlot) -> SlotRow {
+fn read((network, signer, nonce): &SlotName, slot: &StoredSlot, now: i64) -> SlotRow {
     let item = slot.items.iter().next();
+    let age_ms = u64::try_from(now.saturating_sub(slot.signed_at_ms)).unwrap_or_default();
     SlotRow {
         network: network.clone(),
         signer: signer.clone(),
@@ -183,5 +191,6 @@ fn read((network, signer, nonce): &SlotName, slot: &StoredSlot) -> SlotRow {
         key: item.map(|(key, _)| *key),
         live: item.is_some_and(|(_, live)| *live),
         attempts: slot.attempts.iter().map(|(_, attempt)| attempt.clone()).collect(),
+        age_ms: if slot.attempts.is_empty() { 0 } else { age_ms },
     }
 }

@@ -89,7 +89,9 @@ const OPEN: &str = concat!(
 );
 
 const ATTEMPTS: &str = concat!(
-    "select a.* from attempts a join nonce_slots n using (network, signer, nonce) ",
+    "select a.*, greatest(0, ",
+    now_ms!(),
+    " - a.created_at_ms) as age_ms from attempts a join nonce_slots n using (network, signer, nonce) ",
     "where network = $1 and signer = $2 and n.state <> 2 order by a.made_order"
 );
 
@@ -122,6 +124,7 @@ pub(super) async fn lane(
         let nonce = unsigned(row, "nonce")?;
         if let Some(slot) = open.iter_mut().find(|slot| slot.nonce == nonce) {
             slot.attempts.push(attempt(ledger, row)?);
+            slot.age_ms = unsigned(row, "age_ms")?;
         }
     }
     let next_nonce = next_nonce(&mut tx, (network, signer)).await?;
@@ -170,6 +173,7 @@ pub(super) async fn allocate(
         key: Some(*key),
         live: true,
         attempts: Vec::new(),
+        age_ms: 0,
     }))
 }
 
@@ -327,6 +331,7 @@ fn slot(row: &PgRow, (network, signer): (&str, &str)) -> Result<SlotRow, LedgerE
         key: key.map_err(|_| LedgerError::Corrupt { what: "payment_key" })?,
         live: live.unwrap_or_default(),
         attempts: Vec::new(),
+        age_ms: 0,
     })
 }
 

@@ -59,6 +59,13 @@ const HURRY: &str = concat!(
     "and nonce in (select value from json_each(?3))) returning payment_key"
 );
 
+const ATTEMPTS: &str = concat!(
+    "select *, max(0, ",
+    now_ms!(),
+    " - created_at_ms) as age_ms from attempts ",
+    "where network = ? and signer = ? and nonce = ? order by made_order"
+);
+
 const REOPEN: &str = concat!(
     "update nonce_slots as s set state = case when exists (select 1 from attempts a where ",
     "a.network = s.network and a.signer = s.signer and a.nonce = s.nonce) then 1 else 0 end ",
@@ -122,6 +129,7 @@ pub(super) async fn allocate(
         key: Some(*key),
         live: true,
         attempts: Vec::new(),
+        age_ms: 0,
     }))
 }
 
@@ -317,15 +325,13 @@ async fn read(
         Ok::<_, LedgerError>((PaymentKey(bytes32(&row, "payment_key")?), live != 0))
     });
     let item = item.transpose()?;
-    let rows = sqlx::query(
-        "select * from attempts where network = ? and signer = ? and nonce = ? order by made_order",
-    )
-    .bind(&network)
-    .bind(&signer)
-    .bind(nonce)
-    .fetch_all(&mut **tx)
-    .await
-    .map_err(unavailable)?;
+    let rows = sqlx::query(ATTEMPTS)
+        .bind(&network)
+        .bind(&signer)
+        .bind(nonce)
+        .fetch_all(&mut **tx)
+        .await
+        .map_err(unavailable)?;
     Ok(SlotRow {
         network,
         signer,
@@ -334,6 +340,7 @@ async fn read(
         key: item.map(|(key, _)| key),
         live: item.is_some_and(|(_, live)| live),
         attempts: rows.iter().map(|row| attempt(ledger, row)).collect::<Result<_, _>>()?,
+        age_ms: rows.last().map_or(Ok(0), |newest| unsigned(newest, "age_ms"))?,
     })
 }
 

@@ -212,7 +212,9 @@ impl<S: Store> Walker<S> {
         let lease = self.some_lease();
         let signer = *self.dice.one_of(&SIGNERS);
         let store = self.store.clone();
-        let lane = store.lane(NETWORK, signer).await.unwrap();
+        let mut lane = store.lane(NETWORK, signer).await.unwrap();
+        // Each store has a clock of its own.
+        lane.open.iter_mut().for_each(|slot| slot.age_ms = 0);
         self.slots.clone_from(&lane.open);
         let floor = self.dice.below(4);
         let done = match self.dice.below(8) {

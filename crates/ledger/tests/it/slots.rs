@@ -1,5 +1,7 @@
 //! Nonce slots of a lane.
 
+use std::time::{Duration, Instant};
+
 use faregate_ledger::{LedgerError, SettlementState, SlotKind};
 use uuid::Uuid;
 
@@ -11,6 +13,7 @@ on_every_store! {
     sixteen_racing_payments_get_sixteen_nonces,
     signed_bytes_are_stored_with_the_move,
     a_replacement_keeps_the_slot_the_payment_and_both_transactions,
+    a_slot_is_as_old_as_its_newest_bytes,
     nothing_is_signed_for_a_payment_that_went_to_sleep,
     nonces_that_the_chain_took_back_open_again,
     a_reorganisation_takes_the_proof_back_into_the_newest_slot,
@@ -68,6 +71,24 @@ async fn a_replacement_keeps_the_slot_the_payment_and_both_transactions(ledger: 
     let stored = bench.ledger.find_settlement(&key).await.unwrap().unwrap();
     assert_eq!(stored.transactions, ["0x01", "0x02"]);
     assert_eq!(bench.open().await[0].attempts.len(), 2);
+}
+
+async fn a_slot_is_as_old_as_its_newest_bytes(ledger: impl Store) {
+    let bench = Bench::new(ledger).await;
+    let key = bench.reserved(1).await;
+    let slot = bench.slot(0, &key).await.unwrap();
+    assert_eq!((slot.age_ms, bench.open().await[0].age_ms), (0, 0), "nothing is signed");
+    assert!(bench.sign(&slot, 1).await);
+    let started = Instant::now();
+    while bench.open().await[0].age_ms < 30 {
+        assert!(started.elapsed() < Duration::from_secs(20), "it does not grow older");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let slot = bench.open().await.remove(0);
+    let replaced = Instant::now();
+    assert!(bench.sign(&slot, 2).await);
+    let age = Duration::from_millis(bench.open().await[0].age_ms);
+    assert!(age <= replaced.elapsed() + Duration::from_millis(2), "{age:?} after its replacement");
 }
 
 async fn nothing_is_signed_for_a_payment_that_went_to_sleep(ledger: impl Store) {
