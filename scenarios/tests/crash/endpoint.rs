@@ -47,7 +47,7 @@ pub(crate) struct Mood {
 }
 
 impl Mood {
-    fn is_good(&self) -> bool {
+    pub(crate) fn is_good(&self) -> bool {
         let Self { forgets, cuts, hides, lags_at, refuses, .. } = self;
         !(*forgets || *cuts || *hides || lags_at.is_some() || *refuses)
     }

@@ -1,6 +1,8 @@
 //! Who dies when: processes at random times and at named places, frozen ones, and the database.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::arguments::Arguments;
@@ -10,11 +12,15 @@ use crate::history::Outage;
 use crate::random::Random;
 use crate::replica::{Ended, LEASE_MS, Replica};
 
-/// The named places of gate and engine, but for F10: no transaction is replaced within a run.
+/// The named places of gate and engine, but for the one of replacements.
 const POINTS: &[&str] = &[
     "G1", "G2", "G3", "G4", "G5", "G6", "G7", "G8", "G9", "G10", "G11", "G12", "F1", "F2", "F3",
     "F4", "F5", "F6", "F7", "F8", "F9", "F11", "F12",
 ];
+/// It is passed only while gas has become dearer, and then it is the only one that is armed.
+pub(crate) const REPLACEMENT: &str = "F10";
+/// Deaths there, at most.
+const REPLACEMENTS: usize = 3;
 /// A process dies at one of its first passes of a place.
 const PASSES: u64 = 3;
 /// A process that has not come to its place by then may be killed anywhere.
@@ -58,6 +64,8 @@ pub(crate) struct Executioner<'a> {
     replicas: &'a mut Vec<Replica>,
     database: &'a mut Database,
     market: &'a Market,
+    /// Transactions wait to be replaced.
+    climbs: Arc<AtomicBool>,
     random: Random,
     toll: Toll,
 }
@@ -68,9 +76,10 @@ impl<'a> Executioner<'a> {
         replicas: &'a mut Vec<Replica>,
         database: &'a mut Database,
         market: &'a Market,
+        climbs: Arc<AtomicBool>,
     ) -> Self {
         let random = Random::new(arguments.seed, 0);
-        Self { arguments, replicas, database, market, random, toll: Toll::default() }
+        Self { arguments, replicas, database, market, climbs, random, toll: Toll::default() }
     }
 
     /// Spreads the deaths over the payments, until there were enough or `stop` says so.
@@ -135,6 +144,11 @@ impl<'a> Executioner<'a> {
     fn arm(&mut self, index: usize) -> Option<String> {
         if !self.arguments.points {
             return None;
+        }
+        if self.climbs.load(Ordering::SeqCst) {
+            let died = self.toll.at_points.get(REPLACEMENT).copied().unwrap_or(0);
+            // Somebody has to get past it in the end.
+            return (died < REPLACEMENTS).then(|| format!("{REPLACEMENT}:1"));
         }
         let others = self.replicas.iter().enumerate().filter(|(other, _)| *other != index);
         let armed = others.filter(|(_, replica)| replica.armed_for().is_some()).count();

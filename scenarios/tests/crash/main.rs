@@ -178,8 +178,9 @@ impl World {
         let began = Instant::now();
         let told = Arc::clone(&self.told_to_stop);
         let stop = || told.load(Ordering::SeqCst) || began.elapsed() > arguments.limit;
+        let climbs = sky.as_ref().map(Sky::climbs).unwrap_or_default();
         let executioner =
-            Executioner::new(arguments, &mut self.replicas, &mut self.database, &market);
+            Executioner::new(arguments, &mut self.replicas, &mut self.database, &market, climbs);
         let toll = executioner.run(&stop);
         market.release(arguments.payments);
         kills::calm_down(&mut self.replicas);
@@ -193,6 +194,8 @@ impl World {
             toll,
             thefts,
             weather,
+            replaced: self.replaced(),
+            points: arguments.points,
             killed_for,
             quiet_after: began.elapsed() - killed_for,
             most_in_flight: market.most_in_flight(),
@@ -234,6 +237,14 @@ impl World {
             }
             std::thread::sleep(POLL);
         }
+    }
+
+    /// Nonces for which more than one transaction was signed.
+    fn replaced(&self) -> usize {
+        let rows = self
+            .database
+            .rows("select nonce from attempts group by network, signer, nonce having count(*) > 1");
+        rows.unwrap_or_default().len()
     }
 
     fn judge(&self, market: &Market, deeds: &Deeds) -> Verdict {

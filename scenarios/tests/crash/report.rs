@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::buyers::CROWD;
-use crate::kills::Toll;
+use crate::kills::{REPLACEMENT, Toll};
 use crate::thief::Thefts;
 use crate::weather::Record;
 
@@ -16,6 +16,10 @@ pub(crate) struct Deeds {
     pub(crate) thefts: Option<Thefts>,
     /// `None` if nothing was to misbehave.
     pub(crate) weather: Option<Record>,
+    /// Transactions that were replaced with higher fees.
+    pub(crate) replaced: usize,
+    /// Whether deaths at places were asked for.
+    pub(crate) points: bool,
     pub(crate) killed_for: Duration,
     /// From then until everything was at rest.
     pub(crate) quiet_after: Duration,
@@ -34,6 +38,13 @@ impl Deeds {
             if times == 0 {
                 missing.push(format!("{kind} never happened"));
             }
+        }
+        let climbed = self.weather.as_ref().is_some_and(|record| record.climbed > 0);
+        if climbed && self.replaced == 0 {
+            missing.push("gas became dearer and no transaction was replaced".to_owned());
+        }
+        if climbed && self.points && !self.toll.at_points.contains_key(REPLACEMENT) {
+            missing.push("nobody died while it replaced a transaction".to_owned());
         }
         if payments >= CROWD && self.most_in_flight < CROWD {
             missing.push(format!("never {CROWD} requests at the same time"));
@@ -63,6 +74,9 @@ impl fmt::Display for Deeds {
         }
         for (kind, times) in self.weather.iter().flat_map(Record::kinds) {
             write!(f, "{kind}={times} ")?;
+        }
+        if let Some(record) = &self.weather {
+            write!(f, "climbed={} replaced={} ", record.climbed, self.replaced)?;
         }
         write!(
             f,

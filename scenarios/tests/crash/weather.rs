@@ -13,6 +13,7 @@ use crate::buyers::Market;
 use crate::chain_reader::ChainReader;
 use crate::endpoint::{Endpoint, Mood};
 use crate::random::Random;
+use crate::real_chain::SIGNER;
 
 /// The stream of chance of the weather, beyond those of buyers and deaths.
 const LANE: u64 = 1 << 40;
@@ -22,11 +23,17 @@ const CALM_MS: (u64, u64) = (300, 1200);
 const POLL: Duration = Duration::from_millis(100);
 /// A reorganisation waits so long for blocks that hold something.
 const WAIT_FOR_BLOCKS: Duration = Duration::from_secs(6);
+/// Payments of a run that has time for the climb, and the time: transactions are replaced when they
+/// have waited for 20 seconds, one after the other.
+const LONG_RUN: usize = 200;
+const CLIMB: Duration = Duration::from_secs(40);
 /// Blocks that a reorganisation takes back: those that are not final.
 const DEPTHS: u64 = 2;
-/// Base fees in wei: what no replica of this run pays, and what the node begins with.
+/// Base fees in wei: what no replica of this run may pay, and what the node begins with.
 const TOO_DEAR: u64 = 1_000_000_000_000;
 const ORDINARY: u64 = 1_000_000_000;
+/// More than anybody offers at the ordinary fee, and less than half of what they may offer.
+const CLIMBED: u64 = 40 * ORDINARY;
 
 /// One thing that happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +54,8 @@ enum Weather {
     Reorganised,
     /// Gas costs more than replicas may pay.
     TooDear,
+    /// Gas costs more than what waits to be mined offers, for as long as it takes to replace it.
+    Climbed,
 }
 
 const ALL: [Weather; 8] = [
@@ -73,10 +82,12 @@ pub(crate) struct Record {
     pub(crate) fallen_out: usize,
     /// Blocks that were too dear for what waited.
     pub(crate) too_dear: usize,
+    /// Times that gas became dearer than what waited; none in a short run.
+    pub(crate) climbed: usize,
 }
 
 impl Record {
-    /// Each kind with its number.
+    /// Each kind that every run is to have, with its number.
     pub(crate) fn kinds(&self) -> [(&'static str, usize); 8] {
         [
             ("forgotten", self.forgotten),
@@ -94,6 +105,7 @@ impl Record {
 /// A thread that makes the weather until it is told to stop, at least everything once.
 pub(crate) struct Sky {
     told: Arc<AtomicBool>,
+    climbs: Arc<AtomicBool>,
     work: JoinHandle<Record>,
 }
 
@@ -106,9 +118,12 @@ impl Sky {
     ) -> Self {
         let told = Arc::new(AtomicBool::new(false));
         let stop = Arc::clone(&told);
+        let climbs = Arc::new(AtomicBool::new(false));
+        let climbing = Arc::clone(&climbs);
         let work = std::thread::spawn(move || {
             let random = Random::new(seed, LANE);
-            let mut maker = Maker { endpoint, chain, random, record: Record::default() };
+            let record = Record::default();
+            let mut maker = Maker { endpoint, chain, random, climbing, record };
             maker.first_round(&market);
             while !stop.load(Ordering::SeqCst) {
                 let weather = ALL[maker.random.index(ALL.len())];
@@ -116,7 +131,12 @@ impl Sky {
             }
             maker.finish()
         });
-        Self { told, work }
+        Self { told, climbs, work }
+    }
+
+    /// Whether transactions wait to be replaced.
+    pub(crate) fn climbs(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.climbs)
     }
 
     /// Good weather from now on.
@@ -130,11 +150,17 @@ struct Maker {
     endpoint: Endpoint,
     chain: ChainReader,
     random: Random,
+    climbing: Arc<AtomicBool>,
     record: Record,
 }
 
 impl Maker {
     fn first_round(&mut self, market: &Market) {
+        if market.payments.len() >= LONG_RUN {
+            // First, so that deaths are left for it.
+            market.ration(market.payments.len() / ALL.len());
+            self.make(Weather::Climbed);
+        }
         let mut left = ALL.to_vec();
         while !left.is_empty() {
             let passed = ALL.len() - left.len();
@@ -160,11 +186,15 @@ impl Maker {
                 Mood::default()
             }
             Weather::TooDear => {
-                self.make_dear(lasts);
+                self.record.too_dear += self.hold_base_fee(TOO_DEAR, lasts);
+                Mood::default()
+            }
+            Weather::Climbed => {
+                self.climb();
                 Mood::default()
             }
         };
-        if !matches!(weather, Weather::Reorganised | Weather::TooDear) {
+        if !mood.is_good() {
             self.endpoint.set_mood(Mood { one_in, ..mood });
             std::thread::sleep(lasts);
             self.endpoint.set_mood(Mood::default());
@@ -216,17 +246,30 @@ impl Maker {
         usize::try_from(number(&count)).unwrap_or(0)
     }
 
-    /// Each block of this time costs too much; the one after it what it did before.
-    fn make_dear(&mut self, lasts: Duration) {
-        let (began, mut head) = (Instant::now(), self.head());
-        while began.elapsed() < lasts {
-            self.set_base_fee(TOO_DEAR);
+    /// Gas becomes dearer while something waits to be mined, and stays so.
+    fn climb(&mut self) {
+        let began = Instant::now();
+        let count = |tag| self.chain.transactions_of(SIGNER, tag);
+        while count("pending") == count("latest") && began.elapsed() < CLIMB {
             std::thread::sleep(POLL);
-            let now = self.head();
-            self.record.too_dear += usize::try_from(now.saturating_sub(head)).unwrap_or(0);
-            head = now;
         }
+        self.climbing.store(true, Ordering::SeqCst);
+        self.hold_base_fee(CLIMBED, CLIMB);
+        self.climbing.store(false, Ordering::SeqCst);
+        self.record.climbed += 1;
+    }
+
+    /// The base fee of each block of this time; the one after it costs what it did before. Returns
+    /// the number of blocks.
+    fn hold_base_fee(&self, wei: u64, lasts: Duration) -> usize {
+        let (began, first) = (Instant::now(), self.head());
+        while began.elapsed() < lasts {
+            self.set_base_fee(wei);
+            std::thread::sleep(POLL);
+        }
+        let blocks = self.head().saturating_sub(first);
         self.set_base_fee(ORDINARY);
+        usize::try_from(blocks).unwrap_or(0)
     }
 
     fn set_base_fee(&self, wei: u64) {
