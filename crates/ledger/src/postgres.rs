@@ -256,12 +256,24 @@ impl PostgresLedger {
     }
 
     async fn begin(&self) -> Result<Transaction<'static, Postgres>, Failure> {
-        Ok(self.pool.begin_with("begin isolation level read committed").await?)
+        self.begin_with("begin isolation level read committed").await
     }
 
     /// Reads that belong together see one moment.
     async fn begin_reading(&self) -> Result<Transaction<'static, Postgres>, Failure> {
-        Ok(self.pool.begin_with("begin isolation level repeatable read, read only").await?)
+        self.begin_with("begin isolation level repeatable read, read only").await
+    }
+
+    /// In a task of its own, which is not dropped with its caller: sqlx does not take back a
+    /// transaction whose beginning nobody waits for, and the session would stay in it.
+    async fn begin_with(
+        &self,
+        statement: &'static str,
+    ) -> Result<Transaction<'static, Postgres>, Failure> {
+        let pool = self.pool.clone();
+        let begun = tokio::spawn(async move { pool.begin_with(statement).await }).await;
+        let ended = |_| LedgerError::Unavailable { detail: "this process ends".to_owned() };
+        Ok(begun.map_err(ended)??)
     }
 
     fn tell(&self, key: PaymentKey) {

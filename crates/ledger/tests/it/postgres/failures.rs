@@ -1,5 +1,6 @@
 //! A database that gives up transactions, answers late, or whose answers get lost.
 
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use faregate_ledger::{
@@ -183,4 +184,41 @@ async fn o6_a_worker_that_froze_in_a_transaction_loses_the_lease() {
     let second = ledger.lease("lane", Uuid::new_v4(), WAIT_MS).await.unwrap().unwrap();
     assert_eq!(second.token, first.token + 1);
     assert!(sqlx::query("commit").execute(&mut frozen).await.is_err(), "its session is over");
+}
+
+/// A caller that loses interest drops its call, wherever it is.
+#[tokio::test]
+async fn a_call_that_is_dropped_leaves_no_session_in_a_transaction() {
+    let cluster = cluster::shared();
+    let database = cluster.database().await;
+    // So that it is not the database that tidies up.
+    let limits = PostgresConfig {
+        max_connections: 1,
+        idle_in_transaction_timeout: 10 * LONG,
+        ..PostgresConfig::default()
+    };
+    let ledger = PostgresLedger::connect(&cluster.url(&database), sealer(), limits).await.unwrap();
+    let Claimed::Won(hold) = ledger.claim(&new_claim(1), LEASE_MS).await.unwrap() else {
+        panic!("not won")
+    };
+    let mut beside = raw(cluster, &database).await;
+    let open = "select count(*) from pg_stat_activity \
+         where datname = current_database() and state like 'idle in transaction%'";
+    for most in 0..24 {
+        let (mut call, mut polls) = (Box::pin(ledger.let_go(&hold)), 0);
+        std::future::poll_fn(|context| {
+            polls += 1;
+            if polls > most { Poll::Ready(()) } else { call.as_mut().poll(context).map(drop) }
+        })
+        .await;
+        drop(call);
+        // By the same connection, after whatever was under way on it.
+        ledger.find_claim(&hold.key).await.unwrap();
+        let until = Instant::now() + LONG;
+        while sqlx::query(open).fetch_one(&mut beside).await.unwrap().get::<i64, _>(0) > 0 {
+            assert!(Instant::now() < until, "a session stays in its transaction, {most} polls");
+            tokio::time::sleep(SHORT / 10).await;
+        }
+    }
+    ledger.let_go(&hold).await.unwrap();
 }
