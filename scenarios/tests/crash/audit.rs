@@ -237,6 +237,9 @@ fn judge_one(verdict: &mut Verdict, index: usize, evidence: &Evidence<'_>) {
         let settlement = books.settlements.get(key);
         verdict.suspect(index, key, &format!("unresolved: {claim:?}, settlement {settlement:?}"));
     }
+    if transfers > 0 && history.iter().any(|seen| seen.got == Got::NotCharged) {
+        verdict.suspect(index, key, "charged, though its buyer was told that it was not");
+    }
     if (bodies > 0 || grants > 0) && transfers == 0 {
         verdict.suspect(index, key, "served and not paid");
     }
@@ -270,6 +273,9 @@ pub(crate) fn check_the_rules() {
     };
     let good = judged(&[served(1)], (GRANTED, 0), FINAL, 1, 1, 1);
     assert!(good.is_good() && good.payments == 1, "{good} {:?}", good.faults);
+    let told = [Seen { got: Got::NotCharged, ..served(1) }];
+    let charged = judged(&told, (CREDIT, 0), FINAL, 0, 1, 1);
+    assert!(charged.faults.iter().any(|fault| fault.contains("told that it was not")));
     let unseen = judged(&[used()], (GRANTED, 0), FINAL, 1, 1, 1);
     assert!(unseen.lost == 1 && unseen.granted_unseen == 1, "{unseen}");
     let bad = [

@@ -1,10 +1,12 @@
 //! What the buyers of one payment saw, and whether it is possible that they saw it.
 //!
-//! To its buyers a payment is one switch: it is granted once, and from then on it is used up. An
-//! answer that knows of the grant ends after it, an answer that does not began before it, so a
-//! history is linearizable exactly if no answer of the second kind began after the end of one of
-//! the first kind. Besides: all answers that deliver are the same bytes, and nobody whose payment
-//! was ever on its way is told to pay.
+//! The rule is linearizability against one object for each payment, with the operations claim,
+//! settle, grant and redeliver, which is to its buyers one switch: it is granted once, and from then
+//! on it is used up. An answer that knows of the grant ends after it, an answer that does not began
+//! before it, so a history is linearizable exactly if no answer of the second kind began after the
+//! end of one of the first kind. That is decided for histories of any width, and without a search.
+//! Besides: all answers that deliver are the same bytes; nobody whose payment was ever on its way is
+//! told to pay; and a payment of which it was said that it is not charged is never served.
 //!
 //! One exception: while the database is away a gate may say "pending" of a payment that was
 //! granted, because that is the answer which lets no buyer pay again. It is an exception for the
@@ -98,6 +100,10 @@ pub(crate) fn faults(history: &[Seen], outages: &[Outage]) -> Vec<String> {
     for refused in history.iter().filter(|seen| matches!(seen.got, Got::Refused(..))) {
         found.push(format!("a good payment was refused: [{refused}]"));
     }
+    let told_of_none = history.iter().find(|seen| seen.got == Got::NotCharged);
+    if let (Some(told), Some(known)) = (told_of_none, known) {
+        found.push(format!("[{told}] and yet [{known}]"));
+    }
     let pending = history.iter().filter(|seen| seen.got == Got::Pending);
     let asked = pending.map(|seen| seen.ended_us).min();
     let told = history.iter().filter(|seen| matches!(seen.got, Got::Refused(402, _)));
@@ -126,10 +132,11 @@ pub(crate) fn check_the_rules() {
     let away = [seen(0, 1, Got::Served(1)), seen(5, 9, Got::Pending)];
     assert!(faults(&away, &[7..=8]).is_empty() && faults(&away, &[10..=11]).len() == 1);
     let refused = || Got::Refused(402, "payment_required".to_owned());
-    let bad: [(&str, Vec<Seen>); 4] = [
+    let bad: [(&str, Vec<Seen>); 5] = [
         ("two answers", vec![seen(0, 1, Got::Served(1)), seen(2, 3, Got::Served(2))]),
         ("began after", vec![seen(0, 4, Got::Used), seen(5, 6, Got::InProgress)]),
         ("refused", vec![seen(0, 1, refused()), seen(2, 3, Got::Served(1))]),
+        ("and yet", vec![seen(0, 9, Got::NotCharged), seen(1, 4, Got::Served(1))]),
         ("pay again", vec![seen(0, 1, Got::Pending), seen(2, 3, refused())]),
     ];
     for (what, history) in bad {

@@ -19,7 +19,7 @@ const POINTS: &[&str] = &[
 ];
 /// It is passed only while gas has become dearer, and then it is the only one that is armed.
 pub(crate) const REPLACEMENT: &str = "F10";
-/// Deaths there, at most.
+/// After so many deaths there nobody else is armed with it.
 const REPLACEMENTS: usize = 3;
 /// A process dies at one of its first passes of a place.
 const PASSES: u64 = 3;

@@ -17,15 +17,17 @@ use crate::real_chain::SIGNER;
 
 /// The stream of chance of the weather, beyond those of buyers and deaths.
 const LANE: u64 = 1 << 40;
-/// Length of one thing, and of the calm after it, in milliseconds.
+/// Length of one thing, and of the calm after it, in milliseconds. In a long run longer than the
+/// engine takes to believe what it is told: that a nonce was used elsewhere, or taken back.
 const LASTS_MS: (u64, u64) = (1500, 4000);
+const LASTS_LONG_MS: (u64, u64) = (1500, 9000);
 const CALM_MS: (u64, u64) = (300, 1200);
 const POLL: Duration = Duration::from_millis(100);
 /// A reorganisation waits so long for blocks that hold something.
 const WAIT_FOR_BLOCKS: Duration = Duration::from_secs(6);
-/// Payments of a run that has time for the climb, and the time: transactions are replaced when they
-/// have waited for 20 seconds, one after the other.
+/// Payments of a long run.
 const LONG_RUN: usize = 200;
+/// Transactions are replaced when they have waited for 20 seconds, one after the other.
 const CLIMB: Duration = Duration::from_secs(40);
 /// Blocks that a reorganisation takes back: those that are not final.
 const DEPTHS: u64 = 2;
@@ -123,7 +125,9 @@ impl Sky {
         let work = std::thread::spawn(move || {
             let random = Random::new(seed, LANE);
             let record = Record::default();
-            let mut maker = Maker { endpoint, chain, random, climbing, record };
+            let is_long = market.payments.len() >= LONG_RUN;
+            let lasts_ms = if is_long { LASTS_LONG_MS } else { LASTS_MS };
+            let mut maker = Maker { endpoint, chain, random, lasts_ms, climbing, record };
             maker.first_round(&market);
             while !stop.load(Ordering::SeqCst) {
                 let weather = ALL[maker.random.index(ALL.len())];
@@ -150,6 +154,7 @@ struct Maker {
     endpoint: Endpoint,
     chain: ChainReader,
     random: Random,
+    lasts_ms: (u64, u64),
     climbing: Arc<AtomicBool>,
     record: Record,
 }
@@ -172,7 +177,7 @@ impl Maker {
     }
 
     fn make(&mut self, weather: Weather) {
-        let lasts = self.between(LASTS_MS);
+        let lasts = self.between(self.lasts_ms);
         let one_in = 1 + self.random.index(3);
         let mood = match weather {
             Weather::Forgets => Mood { forgets: true, ..Mood::default() },
