@@ -134,6 +134,8 @@ impl World {
     fn build(arguments: &Arguments, folder: &Path) -> Self {
         let told_to_stop = watch_signals();
         let chain = RealChain::start();
+        // The token and what the buyers have are not what a reorganisation is to take back.
+        chain.reader.call("anvil_mine", &json!(["0x8"]));
         chain.reader.call("evm_setIntervalMining", &json!([BLOCK_SECS]));
         let endpoint = arguments.chaos.then(|| Endpoint::before(chain.rpc()));
         let upstream = Upstream::start();
