@@ -76,9 +76,14 @@ impl Market {
         self.released.fetch_max(count.min(self.payments.len()), Ordering::SeqCst);
     }
 
-    /// No more than this many in all, however many are let in.
+    /// From now on this many in all are let in, whatever else was said.
     pub(crate) fn ration(&self, count: usize) {
         self.ration.store(count, Ordering::SeqCst);
+    }
+
+    /// From now on [`Market::release`] decides again.
+    pub(crate) fn no_ration(&self) {
+        self.ration.store(usize::MAX, Ordering::SeqCst);
     }
 
     /// Payments that buyers are done with.
@@ -170,8 +175,10 @@ impl Market {
     }
 
     fn take(&self) -> Option<usize> {
-        let released = self.released.load(Ordering::SeqCst);
-        let released = released.min(self.ration.load(Ordering::SeqCst));
+        let released = match self.ration.load(Ordering::SeqCst) {
+            usize::MAX => self.released.load(Ordering::SeqCst),
+            ration => ration,
+        };
         let step = |next: usize| (next < released).then_some(next + 1);
         self.next.fetch_update(Ordering::SeqCst, Ordering::SeqCst, step).ok()
     }

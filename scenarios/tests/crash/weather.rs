@@ -25,6 +25,8 @@ const CALM_MS: (u64, u64) = (300, 1200);
 const POLL: Duration = Duration::from_millis(100);
 /// A reorganisation waits so long for blocks that hold something.
 const WAIT_FOR_BLOCKS: Duration = Duration::from_secs(6);
+/// Shares of the payments that are kept back for what has to come up again.
+const SPARE: usize = 2;
 /// Payments of a long run.
 const LONG_RUN: usize = 200;
 /// Transactions are replaced when they have waited for 20 seconds, one after the other.
@@ -133,7 +135,7 @@ impl Sky {
                 let weather = ALL[maker.random.index(ALL.len())];
                 maker.make(weather);
             }
-            maker.finish()
+            maker.record()
         });
         Self { told, climbs, work }
     }
@@ -160,20 +162,45 @@ struct Maker {
 }
 
 impl Maker {
+    /// Everything once, and again what met nothing.
     fn first_round(&mut self, market: &Market) {
-        if market.payments.len() >= LONG_RUN {
+        let total = market.payments.len();
+        let share = |passed: usize| ((passed + 1) * total / (ALL.len() + SPARE)).min(total);
+        if total >= LONG_RUN {
             // First, so that deaths are left for it.
-            market.ration(market.payments.len() / ALL.len());
+            market.ration(share(0));
             self.make(Weather::Climbed);
         }
         let mut left = ALL.to_vec();
-        while !left.is_empty() {
-            let passed = ALL.len() - left.len();
-            market.ration((passed + 1) * market.payments.len() / ALL.len());
-            let weather = left.remove(self.random.index(left.len()));
-            self.make(weather);
+        for passed in 0..2 * ALL.len() {
+            market.ration(share(passed));
+            let index = self.random.index(left.len());
+            let before = self.effect(left[index]);
+            self.make(left[index]);
+            if self.effect(left[index]) > before {
+                left.remove(index);
+            }
+            if left.is_empty() {
+                break;
+            }
         }
-        market.ration(usize::MAX);
+        market.no_ration();
+    }
+
+    /// How much it has brought about so far.
+    fn effect(&self, weather: Weather) -> usize {
+        let done = self.record();
+        match weather {
+            Weather::Forgets => done.forgotten,
+            Weather::Cuts => done.cut,
+            Weather::Hides => done.hidden,
+            Weather::Lags => done.lagged,
+            Weather::Refuses => done.refused,
+            Weather::Mixed => done.kinds().map(|(_, times)| times).iter().sum(),
+            Weather::Reorganised => done.fallen_out,
+            Weather::TooDear => done.too_dear,
+            Weather::Climbed => done.climbed,
+        }
     }
 
     fn make(&mut self, weather: Weather) {
@@ -282,7 +309,7 @@ impl Maker {
         self.chain.call("anvil_setNextBlockBaseFeePerGas", &json!([wei]));
     }
 
-    fn finish(self) -> Record {
+    fn record(&self) -> Record {
         let done = self.endpoint.misdeeds();
         let of = |count: &std::sync::atomic::AtomicUsize| count.load(Ordering::SeqCst);
         Record {
@@ -291,7 +318,7 @@ impl Maker {
             hidden: of(&done.hidden),
             lagged: of(&done.lagged),
             refused: of(&done.refused),
-            ..self.record
+            ..self.record.clone()
         }
     }
 }
