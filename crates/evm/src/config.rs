@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use faregate_chain::ChainError;
 use faregate_protocol::{Network, assets};
-use reqwest::Url;
+use url::Url;
 
 use crate::assets::AssetProfile;
 use crate::limits::{

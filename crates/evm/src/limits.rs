@@ -4,6 +4,16 @@ use std::time::Duration;
 
 /// Time to open a connection to an endpoint.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a connection that is not used is kept for the next call.
+pub const CONNECTION_KEPT_FOR: Duration = Duration::from_secs(90);
+/// Most unused connections that are kept to one endpoint.
+pub const MAX_KEPT_CONNECTIONS: usize = 256;
+/// A silent connection is probed after this time, and again after as long.
+pub const TCP_KEEPALIVE: Duration = Duration::from_secs(15);
+/// Unanswered probes that end a connection.
+pub const TCP_KEEPALIVE_PROBES: u32 = 3;
+/// A connection ends when sent bytes stay unacknowledged for this long.
+pub const TCP_UNACKNOWLEDGED: Duration = Duration::from_secs(30);
 /// Default time for one call to one endpoint, connection and body included.
 pub const DEFAULT_CALL_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time for a signer to answer.

@@ -5,8 +5,10 @@
 //! else that is no answer is a [`ChainError`], which proves nothing.
 
 pub(crate) mod call;
+mod connection;
 pub(crate) mod decode;
 mod http;
+mod target;
 mod wire;
 
 use std::fmt;
@@ -17,11 +19,11 @@ use std::time::Duration;
 use alloy_primitives::Bytes;
 use faregate_chain::ChainError;
 use faregate_protocol::Network;
-use reqwest::Url;
 use serde_json::Value;
+use url::Url;
 
 pub(crate) use self::call::{Block, Call};
-use self::http::Broken;
+use self::http::{Broken, Client, Connector};
 
 /// One member of an answer.
 pub(crate) type Answer = Result<Value, Fault>;
@@ -52,7 +54,7 @@ pub(crate) enum Fault {
 }
 
 struct Endpoint {
-    url: Url,
+    client: Client,
     /// It was seen to serve the configured chain since the last failure.
     checked: AtomicBool,
 }
@@ -63,7 +65,6 @@ pub(crate) struct Rpc {
     network: Network,
     chain_id: u64,
     endpoints: Arc<[Arc<Endpoint>]>,
-    client: reqwest::Client,
     next_id: Arc<AtomicU64>,
 }
 
@@ -87,18 +88,19 @@ impl Rpc {
         urls: Vec<Url>,
         call_timeout: Duration,
     ) -> Result<Self, ChainError> {
-        let plain = urls.iter().all(|url| url.scheme() == "http");
-        let client = http::client(call_timeout, plain)
-            .ok_or(ChainError::Unsupported { detail: "the HTTP client could not be made" })?;
-        let endpoints = urls
-            .into_iter()
-            .map(|url| Arc::new(Endpoint { url, checked: AtomicBool::new(false) }))
-            .collect();
+        let refused = |detail| ChainError::Unsupported { detail };
+        let connector =
+            Connector::for_all(&urls).ok_or(refused("the HTTP client could not be made"))?;
+        let endpoint = |url: &Url| {
+            let client = Client::new(url, &connector, call_timeout)?;
+            Some(Arc::new(Endpoint { client, checked: AtomicBool::new(false) }))
+        };
+        let endpoints: Option<_> = urls.iter().map(endpoint).collect();
+        let endpoints = endpoints.ok_or(refused("the URL of an endpoint cannot be asked"))?;
         Ok(Self {
             network: network.clone(),
             chain_id,
             endpoints,
-            client,
             next_id: Arc::new(AtomicU64::new(1)),
         })
     }
@@ -212,9 +214,7 @@ impl Rpc {
         let count = u64::try_from(calls.len()).unwrap_or(u64::MAX);
         let first_id = self.next_id.fetch_add(count, Ordering::Relaxed);
         let body = wire::encode(calls, first_id);
-        let answer = http::post(&self.client, &endpoint.url, body)
-            .await
-            .map_err(|e| self.broken(e, first))?;
+        let answer = endpoint.client.post(body).await.map_err(|e| self.broken(e, first))?;
         match wire::decode(&answer, first_id, calls.len()) {
             Some(wire::Reply::Members(members)) => Ok(members),
             Some(wire::Reply::RateLimited) => Err(self.refused(http::TOO_MANY_REQUESTS)),

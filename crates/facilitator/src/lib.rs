@@ -33,6 +33,7 @@ pub mod verify;
 pub mod version;
 
 mod measure;
+mod own_wakes;
 
 pub use callers::{Caller, Callers};
 pub use limits::Limits;

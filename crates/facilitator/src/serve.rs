@@ -14,6 +14,8 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::own_wakes;
+
 /// Limits of the listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServeLimits {
@@ -101,7 +103,7 @@ async fn connection(
         .header_read_timeout(limits.header_read_timeout)
         .max_header_size(limits.max_header_bytes)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    if let Err(error) = watcher.watch(served).await {
+    if let Err(error) = own_wakes::absorb(watcher.watch(served)).await {
         tracing::debug!(%error, "a connection broke off");
     }
 }
