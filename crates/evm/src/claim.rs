@@ -59,7 +59,7 @@ impl<'a> Claim<'a> {
         let pay_to = address::parse_address(&required.pay_to)
             .map_err(|_| Refusal { reason: Reason::EvmRecipientMismatch, payer })?;
         let presented = Presented::read(&payment.signature);
-        let digest = eip3009::digest(&payment.authorization, &asset.domain);
+        let digest = eip3009::digest_under(&payment.authorization, asset.separator);
         Ok(Self {
             request,
             chain_id: chain.chain_id,

@@ -3,7 +3,9 @@
 
 pub(crate) mod evidence;
 
-use alloy_primitives::{Address, B256, Bytes, U256};
+use std::sync::LazyLock;
+
+use alloy_primitives::{Address, B256, Bytes, Keccak256, U256, keccak256};
 use alloy_sol_types::{Eip712Domain, SolCall, SolStruct};
 use faregate_protocol::eip3009::{Authorization, Eip3009Payload};
 use faregate_protocol::{PaymentRequirements, address};
@@ -11,6 +13,9 @@ use faregate_protocol::{PaymentRequirements, address};
 use crate::contracts::{Token, TransferWithAuthorization};
 use crate::signature::Parts;
 use crate::wallet::Wallet;
+
+/// What EIP-712 puts before the two hashes that are signed.
+const EIP712_PREFIX: [u8; 2] = [0x19, 0x01];
 
 /// Why a buyer's authorization could not be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -48,15 +53,31 @@ pub fn domain(name: &str, version: &str, chain_id: u64, token: Address) -> Eip71
 /// The digest that the payer signs.
 #[must_use]
 pub fn digest(authorization: &Authorization, domain: &Eip712Domain) -> B256 {
-    TransferWithAuthorization {
+    digest_under(authorization, domain.separator())
+}
+
+/// As [`digest`], under the hash of a domain: a token's is the same for every payment.
+#[must_use]
+pub(crate) fn digest_under(authorization: &Authorization, separator: B256) -> B256 {
+    static TYPE_HASH: LazyLock<B256> =
+        LazyLock::new(|| keccak256(TransferWithAuthorization::eip712_encode_type().as_bytes()));
+    let signed = TransferWithAuthorization {
         from: authorization.from,
         to: authorization.to,
         value: authorization.value.0,
         validAfter: authorization.valid_after,
         validBefore: authorization.valid_before,
         nonce: authorization.nonce,
-    }
-    .eip712_signing_hash(domain)
+    };
+    let mut hash = Keccak256::new();
+    hash.update(*TYPE_HASH);
+    hash.update(signed.eip712_encode_data());
+    let members = hash.finalize();
+    let mut hash = Keccak256::new();
+    hash.update(EIP712_PREFIX);
+    hash.update(separator);
+    hash.update(members);
+    hash.finalize()
 }
 
 /// A nonce that nobody can guess.
