@@ -192,9 +192,7 @@ impl Assets {
 
 async fn ask(rpc: &Rpc, asset: &Asset) -> Result<Standing, ChainError> {
     let token = asset.profile.address;
-    let view = |data: Vec<u8>| {
-        Call::eth_call(None, token, &Bytes::from(data), TOKEN_CALL_GAS, Block::Latest)
-    };
+    let view = |data: Vec<u8>| Call::eth_call(None, token, &data, TOKEN_CALL_GAS, Block::Latest);
     let [code, separator, name, version, decimals] = rpc
         .batch_of([
             Call::code(token),

@@ -163,10 +163,10 @@ async fn read_state(
     Ok(State { head, payer_has_code, asset_has_code, wallet_agrees, used, simulation })
 }
 
-fn use_question(claim: &Claim<'_>) -> Bytes {
+fn use_question(claim: &Claim<'_>) -> Vec<u8> {
     let signed = &claim.payment.authorization;
     let question = Token::authorizationStateCall { authorizer: signed.from, nonce: signed.nonce };
-    question.abi_encode().into()
+    question.abi_encode()
 }
 
 fn wallet_call(chain: &EvmChain, claim: &Claim<'_>, signature: &[u8]) -> Call {
@@ -175,7 +175,7 @@ fn wallet_call(chain: &EvmChain, claim: &Claim<'_>, signature: &[u8]) -> Call {
         signature: Bytes::copy_from_slice(signature),
     };
     let payer = claim.payment.authorization.from;
-    let data = question.abi_encode().into();
+    let data = question.abi_encode();
     Call::eth_call(chain.sender(), payer, &data, WALLET_CALL_GAS, Block::Latest)
 }
 

@@ -38,7 +38,7 @@ const DUPLICATE: &str = "faregate:duplicate-key";
 /// [`JsonError`].
 pub fn parse(text: &[u8]) -> Result<Value, JsonError> {
     let mut reader = serde_json::Deserializer::from_slice(text);
-    let value = Strict { depth: 0 }.deserialize(&mut reader).map_err(classify)?;
+    let value = Strict::inside(0).deserialize(&mut reader).map_err(classify)?;
     reader.end().map_err(classify)?;
     Ok(value)
 }
@@ -54,12 +54,20 @@ fn classify(error: serde_json::Error) -> JsonError {
     }
 }
 
-#[derive(Clone, Copy)]
-struct Strict {
+/// Reads one value inside of a text, for a reader that takes the levels around it apart itself.
+/// Such a reader has to refuse repeated keys of its own levels.
+#[derive(Clone, Copy, Debug)]
+pub struct Strict {
     depth: usize,
 }
 
 impl Strict {
+    /// A value that stands inside of `depth` objects and arrays.
+    #[must_use]
+    pub const fn inside(depth: usize) -> Self {
+        Self { depth }
+    }
+
     fn deeper<E: serde::de::Error>(self) -> Result<Self, E> {
         if self.depth >= MAX_DEPTH {
             return Err(E::custom(TOO_DEEP));

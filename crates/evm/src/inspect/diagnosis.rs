@@ -57,7 +57,7 @@ async fn by_multicall(
         allowFailure: true,
         callData: data.clone(),
     });
-    let data = Multicall3::aggregate3Call { calls: calls.collect() }.abi_encode().into();
+    let data = Multicall3::aggregate3Call { calls: calls.collect() }.abi_encode();
     let call = Call::eth_call(None, MULTICALL3, &data, DIAGNOSIS_GAS, Block::Latest);
     let [answer] = rpc.batch_of([call]).await?;
     let Ok(returned) = rpc.returned(answer)? else { return Ok(None) };

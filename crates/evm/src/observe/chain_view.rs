@@ -1,6 +1,6 @@
 //! What one endpoint says about one payment, in as few requests as the question allows.
 
-use alloy_primitives::{B256, Bytes};
+use alloy_primitives::B256;
 use alloy_sol_types::{SolCall, SolEvent};
 use faregate_chain::ChainError;
 use serde_json::{Value, json};
@@ -155,7 +155,7 @@ fn logs_call(subject: &Subject, from: u64, to: u64) -> Call {
         [Token::AuthorizationUsed::SIGNATURE_HASH, Token::AuthorizationCanceled::SIGNATURE_HASH];
     Call::new(
         call::GET_LOGS,
-        json!([{
+        &json!([{
             "address": movement.asset,
             "topics": [events, movement.from.into_word(), movement.nonce],
             "fromBlock": call::quantity(from),
@@ -168,7 +168,7 @@ fn state_call(subject: &Subject, block: Block) -> Call {
     let movement = &subject.movement;
     let question =
         Token::authorizationStateCall { authorizer: movement.from, nonce: movement.nonce };
-    let data = Bytes::from(question.abi_encode());
+    let data = question.abi_encode();
     Call::eth_call(None, movement.asset, &data, TOKEN_CALL_GAS, block)
 }
 
@@ -232,7 +232,10 @@ mod tests {
         };
         let subject =
             Subject { movement, valid_before: 0, head_at_claim, transactions: Vec::new() };
-        let bound = |call: &Call, key: &str| decode::u64(&call.params[0][key]).unwrap();
+        let bound = |call: &Call, key: &str| {
+            let params: Value = serde_json::from_str(&call.params).unwrap();
+            decode::u64(&params[0][key]).unwrap()
+        };
         log_pages(&subject, head, page_blocks)
             .iter()
             .map(|call| (bound(call, "fromBlock"), bound(call, "toBlock")))

@@ -1,8 +1,9 @@
 //! The JSON-RPC methods that are asked, with their parameters.
 
+use std::fmt::Write as _;
 use std::sync::LazyLock;
 
-use alloy_primitives::{Address, B256, Bytes, hex};
+use alloy_primitives::{Address, B256, hex};
 use serde_json::{Value, json};
 
 /// Contract call without a transaction.
@@ -29,7 +30,12 @@ pub(crate) const GET_BALANCE: &str = "eth_getBalance";
 pub(crate) const FEE_HISTORY: &str = "eth_feeHistory";
 
 /// Which chain an endpoint serves.
-pub(crate) static CHAIN_ID: LazyLock<Call> = LazyLock::new(|| Call::new("eth_chainId", json!([])));
+pub(crate) static CHAIN_ID: LazyLock<Call> = LazyLock::new(|| Call::new("eth_chainId", &json!([])));
+
+/// Room for the parameters of a contract call, without its data.
+const ETH_CALL_CHARS: usize = 200;
+/// Room for an account and a block.
+const ACCOUNT_CHARS: usize = 72;
 
 /// The state that is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,12 +51,12 @@ pub(crate) enum Block {
 }
 
 impl Block {
-    fn param(self) -> Value {
+    fn write(self, text: &mut String) {
         match self {
-            Self::Latest => "latest".into(),
-            Self::Pending => "pending".into(),
-            Self::Finalized => "finalized".into(),
-            Self::Number(number) => quantity(number),
+            Self::Latest => text.push_str("\"latest\""),
+            Self::Pending => text.push_str("\"pending\""),
+            Self::Finalized => text.push_str("\"finalized\""),
+            Self::Number(number) => write_quantity(text, number),
         }
     }
 }
@@ -59,101 +65,165 @@ impl Block {
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
     pub(crate) method: &'static str,
-    pub(crate) params: Value,
+    /// A JSON array.
+    pub(crate) params: String,
 }
 
 impl Call {
     /// A call with its parameters, an array.
-    pub(crate) fn new(method: &'static str, params: Value) -> Self {
-        Self { method, params }
+    pub(crate) fn new(method: &'static str, params: &Value) -> Self {
+        Self { method, params: params.to_string() }
     }
 
     /// A contract call from `from` with at most `gas`.
     pub(crate) fn eth_call(
         from: Option<Address>,
         to: Address,
-        data: &Bytes,
+        data: &[u8],
         gas: u64,
         block: Block,
     ) -> Self {
-        let mut message = json!({"to": to, "data": data, "gas": quantity(gas)});
-        if let (Some(from), Value::Object(members)) = (from, &mut message) {
-            members.insert("from".to_owned(), json!(from));
+        let mut params = String::with_capacity(ETH_CALL_CHARS + 2 * data.len());
+        params.push_str("[{\"to\":");
+        write_hex(&mut params, to.as_slice());
+        params.push_str(",\"data\":");
+        write_hex(&mut params, data);
+        params.push_str(",\"gas\":");
+        write_quantity(&mut params, gas);
+        if let Some(from) = from {
+            params.push_str(",\"from\":");
+            write_hex(&mut params, from.as_slice());
         }
-        Self::new(ETH_CALL, json!([message, block.param()]))
+        params.push_str("},");
+        block.write(&mut params);
+        params.push(']');
+        Self { method: ETH_CALL, params }
     }
 
     /// Code of an account at the newest block.
     pub(crate) fn code(account: Address) -> Self {
-        Self::new(GET_CODE, json!([account, Block::Latest.param()]))
+        Self::of_account(GET_CODE, account, Block::Latest)
     }
 
     /// Number of the newest block.
     pub(crate) fn block_number() -> Self {
-        Self::new(BLOCK_NUMBER, json!([]))
+        Self { method: BLOCK_NUMBER, params: "[]".to_owned() }
     }
 
     /// Header of a block.
     pub(crate) fn block(block: Block) -> Self {
-        Self::new(GET_BLOCK, json!([block.param(), false]))
+        let mut params = "[".to_owned();
+        block.write(&mut params);
+        params.push_str(",false]");
+        Self { method: GET_BLOCK, params }
     }
 
     /// Number of transactions of an account.
     pub(crate) fn nonce(account: Address, block: Block) -> Self {
-        Self::new(GET_NONCE, json!([account, block.param()]))
+        Self::of_account(GET_NONCE, account, block)
     }
 
     /// Balance of an account at the newest block.
     pub(crate) fn balance(account: Address) -> Self {
-        Self::new(GET_BALANCE, json!([account, Block::Latest.param()]))
+        Self::of_account(GET_BALANCE, account, Block::Latest)
     }
 
     /// Receipt of a transaction.
     pub(crate) fn receipt(transaction: B256) -> Self {
-        Self::new(GET_RECEIPT, json!([transaction]))
+        Self::of_bytes(GET_RECEIPT, transaction.as_slice())
     }
 
     /// A transaction.
     pub(crate) fn transaction(transaction: B256) -> Self {
-        Self::new(GET_TRANSACTION, json!([transaction]))
+        Self::of_bytes(GET_TRANSACTION, transaction.as_slice())
     }
 
     /// Sends signed bytes.
     pub(crate) fn send_raw(raw: &[u8]) -> Self {
-        Self::new(SEND_RAW, json!([hex::encode_prefixed(raw)]))
+        Self::of_bytes(SEND_RAW, raw)
     }
 
     /// Base fees and the tips at `percentile` of the last `blocks` blocks.
     pub(crate) fn fee_history(blocks: u64, percentile: u8) -> Self {
-        Self::new(FEE_HISTORY, json!([quantity(blocks), Block::Latest.param(), [percentile]]))
+        Self::new(FEE_HISTORY, &json!([quantity(blocks), "latest", [percentile]]))
+    }
+
+    fn of_account(method: &'static str, account: Address, block: Block) -> Self {
+        let mut params = String::with_capacity(ACCOUNT_CHARS);
+        params.push('[');
+        write_hex(&mut params, account.as_slice());
+        params.push(',');
+        block.write(&mut params);
+        params.push(']');
+        Self { method, params }
+    }
+
+    fn of_bytes(method: &'static str, bytes: &[u8]) -> Self {
+        let mut params = "[".to_owned();
+        write_hex(&mut params, bytes);
+        params.push(']');
+        Self { method, params }
     }
 }
 
 /// A number as JSON-RPC writes it.
-pub(crate) fn quantity(number: u64) -> Value {
-    format!("{number:#x}").into()
+pub(crate) fn quantity(number: u64) -> String {
+    format!("{number:#x}")
+}
+
+fn write_quantity(text: &mut String, number: u64) {
+    // Writing to a string does not fail.
+    let _ = write!(text, "\"{number:#x}\"");
+}
+
+fn write_hex(text: &mut String, bytes: &[u8]) {
+    const AT_ONCE: usize = 256;
+    let mut digits = [0_u8; 2 * AT_ONCE];
+    text.push_str("\"0x");
+    for bytes in bytes.chunks(AT_ONCE) {
+        // The buffer takes a whole chunk.
+        let written = hex::encode_to_str(bytes, &mut digits[..2 * bytes.len()]);
+        text.push_str(written.unwrap_or_default());
+    }
+    text.push('"');
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn params(call: &Call) -> Value {
+        serde_json::from_str(&call.params).unwrap()
+    }
+
     #[test]
     fn parameters_are_written_as_nodes_read_them() {
         let to = Address::repeat_byte(0xab);
-        let call = Call::eth_call(None, to, &Bytes::from_static(&[1, 2]), 21_000, Block::Latest);
-        let want = json!([
-            {"to": format!("0x{}", "ab".repeat(20)), "data": "0x0102", "gas": "0x5208"},
-            "latest"
-        ]);
-        let lowercase = serde_json::from_str::<Value>(&call.params.to_string().to_lowercase());
-        assert_eq!(lowercase.unwrap(), want);
-        let call = Call::eth_call(Some(to), to, &Bytes::new(), 0, Block::Number(255));
-        assert_eq!(call.params[1], "0xff");
-        assert!(call.params[0]["from"].is_string());
-        assert_eq!(Call::block(Block::Finalized).params, json!(["finalized", false]));
-        assert_eq!(Call::nonce(to, Block::Pending).params[1], "pending");
-        assert_eq!(Call::fee_history(5, 50).params, json!(["0x5", "latest", [50]]));
-        assert_eq!(Call::send_raw(&[2, 255]).params, json!(["0x02ff"]));
+        let call = Call::eth_call(None, to, &[1, 2], 21_000, Block::Latest);
+        let account = format!("0x{}", "ab".repeat(20));
+        let want = json!([{"to": account, "data": "0x0102", "gas": "0x5208"}, "latest"]);
+        assert_eq!(params(&call), want);
+        let call = Call::eth_call(Some(to), to, &[], 0, Block::Number(255));
+        let want = json!([{"to": account, "data": "0x", "gas": "0x0", "from": account}, "0xff"]);
+        assert_eq!(params(&call), want);
+        assert_eq!(params(&Call::block(Block::Finalized)), json!(["finalized", false]));
+        assert_eq!(params(&Call::block_number()), json!([]));
+        assert_eq!(params(&Call::code(to)), json!([account, "latest"]));
+        assert_eq!(params(&Call::balance(to)), json!([account, "latest"]));
+        assert_eq!(params(&Call::nonce(to, Block::Pending)), json!([account, "pending"]));
+        assert_eq!(params(&Call::fee_history(5, 50)), json!(["0x5", "latest", [50]]));
+        assert_eq!(params(&Call::send_raw(&[2, 255])), json!(["0x02ff"]));
+        let hash = format!("0x{}", "cd".repeat(32));
+        assert_eq!(params(&Call::receipt(B256::repeat_byte(0xcd))), json!([hash]));
+        assert_eq!(params(&Call::transaction(B256::repeat_byte(0xcd))), json!([hash]));
+    }
+
+    #[test]
+    fn long_bytes_are_written_whole() {
+        for length in [0, 1, 255, 256, 257, 5000] {
+            let raw: Vec<u8> = (0..length).map(|n: usize| n.to_le_bytes()[0]).collect();
+            let want = json!([hex::encode_prefixed(&raw)]);
+            assert_eq!(params(&Call::send_raw(&raw)), want, "{length}");
+        }
     }
 }

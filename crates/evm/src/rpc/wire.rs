@@ -1,14 +1,20 @@
 //! The JSON-RPC envelope: requests out, members of an answer in, matched by id.
 
-use alloy_primitives::{Bytes, hex};
-use faregate_protocol::json;
-use serde_json::{Map, Value, json};
+mod envelope;
 
+use std::fmt::Write as _;
+
+use alloy_primitives::{Bytes, hex};
+use serde_json::Value;
+
+use self::envelope::{Envelope, Member};
 use super::{Answer, Call, Fault, Revert};
 use crate::limits::MAX_FAULT_TEXT;
 
 const REVERTED: i64 = 3;
 const LIMIT_EXCEEDED: i64 = -32005;
+/// Room for one call of a body, without its parameters.
+const CALL_CHARS: usize = 96;
 
 /// How nodes say that the machine stopped a call: geth, anvil, reth, nethermind, besu, erigon.
 const REVERT_WORDS: &[&str] = &[
@@ -48,34 +54,40 @@ pub(super) enum Reply {
 
 /// The body of a request: an object for one call, an array for several.
 pub(super) fn encode(calls: &[&Call], first_id: u64) -> Vec<u8> {
-    let mut members: Vec<Value> = calls
-        .iter()
-        .zip(first_id..)
-        .map(|(call, id)| {
-            json!({"jsonrpc": "2.0", "id": id, "method": call.method, "params": call.params})
-        })
-        .collect();
-    let body = if members.len() == 1 { members.remove(0) } else { Value::Array(members) };
-    body.to_string().into_bytes()
+    let params: usize = calls.iter().map(|call| call.params.len() + CALL_CHARS).sum();
+    let mut body = String::with_capacity(params);
+    if calls.len() != 1 {
+        body.push('[');
+    }
+    for (at, (call, id)) in calls.iter().zip(first_id..).enumerate() {
+        if at > 0 {
+            body.push(',');
+        }
+        let (method, params) = (call.method, &call.params);
+        // Writing to a string does not fail; a method's name needs no escapes.
+        let _ =
+            write!(body, r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{params}}}"#);
+    }
+    if calls.len() != 1 {
+        body.push(']');
+    }
+    body.into_bytes()
 }
 
 /// Reads the answer to `count` calls; `None` when it is no such answer.
 pub(super) fn decode(body: &[u8], first_id: u64, count: usize) -> Option<Reply> {
-    let members = match json::parse(body).ok()? {
-        Value::Array(members) => members,
+    let members = match envelope::read(body)? {
+        Envelope::Many(members) => members,
         // One error for a whole batch carries no id of ours.
-        Value::Object(members) if count > 1 => return refusal(&members),
-        Value::Object(members) if members.get("id") == Some(&Value::Null) => {
-            return refusal(&members);
-        }
-        whole @ Value::Object(_) => vec![whole],
-        _ => return None,
+        Envelope::One(member) if count > 1 => return refusal(&member),
+        Envelope::One(member) if member.id == Some(Value::Null) => return refusal(&member),
+        Envelope::One(whole) => vec![whole],
     };
     let mut answers = vec![Err(Fault::Missing); count];
     let mut seen = vec![false; count];
     for member in members {
-        let Value::Object(member) = member else { return None };
-        let place = usize::try_from(member.get("id")?.as_u64()?.checked_sub(first_id)?).ok()?;
+        let id = member.id.as_ref()?.as_u64()?;
+        let place = usize::try_from(id.checked_sub(first_id)?).ok()?;
         let (slot, seen) = (answers.get_mut(place)?, seen.get_mut(place)?);
         if std::mem::replace(seen, true) {
             return None;
@@ -85,8 +97,8 @@ pub(super) fn decode(body: &[u8], first_id: u64, count: usize) -> Option<Reply> 
     Some(Reply::Members(answers))
 }
 
-fn refusal(members: &Map<String, Value>) -> Option<Reply> {
-    match fault(members.get("error")?)? {
+fn refusal(member: &Member) -> Option<Reply> {
+    match fault(member.error.as_ref()?)? {
         Fault::Failed { code, message } if is_rate_limit(code, &message) => {
             Some(Reply::RateLimited)
         }
@@ -94,9 +106,9 @@ fn refusal(members: &Map<String, Value>) -> Option<Reply> {
     }
 }
 
-fn answer(mut member: Map<String, Value>) -> Option<Answer> {
-    let error = member.remove("error").filter(|error| !error.is_null());
-    match (member.remove("result"), error) {
+fn answer(member: Member) -> Option<Answer> {
+    let error = member.error.filter(|error| !error.is_null());
+    match (member.result, error) {
         (Some(value), None) => Some(Ok(value)),
         (None | Some(Value::Null), Some(error)) => Some(Err(fault(&error)?)),
         _ => None,

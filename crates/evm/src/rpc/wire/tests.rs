@@ -1,6 +1,7 @@
 //! What endpoints of several makers answer, and what nobody should.
 
 use proptest::prelude::*;
+use serde_json::json;
 
 use super::*;
 
@@ -18,7 +19,7 @@ fn one(error: &str) -> Fault {
 
 #[test]
 fn one_call_is_an_object_and_several_are_an_array() {
-    let call = Call::new("eth_chainId", json!([]));
+    let call = Call::new("eth_chainId", &json!([]));
     let single: Value = serde_json::from_slice(&encode(&[&call], 7)).unwrap();
     assert_eq!(single, json!({"jsonrpc": "2.0", "id": 7, "method": "eth_chainId", "params": []}));
     let batch: Value = serde_json::from_slice(&encode(&[&call, &call], 7)).unwrap();
