@@ -71,7 +71,7 @@ fn read_v2(payload: Members, requirements: Members) -> Result<Message, Refusal> 
     one_version(&requirements, "amount", "maxAmountRequired", (2, 1))?;
     check(&payload, "paymentPayload", PAYLOAD)?;
     check(&requirements, "paymentRequirements", REQUIREMENTS)?;
-    let payload: PaymentPayload = shape(payload, "paymentPayload")?;
+    let payload = PaymentPayload::from_members(payload).ok_or_else(|| odd("paymentPayload"))?;
     let requirements: PaymentRequirements = shape(requirements, "paymentRequirements")?;
     let request = Box::new(PaymentRequest::new(payload, requirements));
     Ok(Message::Payment { version: Version::V2, request })
@@ -129,8 +129,11 @@ fn one_version(
 
 fn shape<T: DeserializeOwned>(part: Members, name: &str) -> Result<T, Refusal> {
     // serde's own words can quote what was sent.
-    serde_json::from_value(Value::Object(part))
-        .map_err(|_| malformed(format!("{name} has another shape than expected")))
+    serde_json::from_value(Value::Object(part)).map_err(|_| odd(name))
+}
+
+fn odd(name: &str) -> Refusal {
+    malformed(format!("{name} has another shape than expected"))
 }
 
 fn plain_network(requirements: &Members) -> String {

@@ -40,31 +40,33 @@ pub struct FacilitatorState {
     pub callers: Callers,
 }
 
-#[derive(Clone)]
-pub(crate) struct Api {
+/// The API's parts, shared as one: each layer of the router clones them for each request.
+pub(crate) type Api = Arc<Parts>;
+
+pub(crate) struct Parts {
     pub(crate) facilitator: Arc<dyn Facilitator>,
     pub(crate) settlements: Arc<dyn SettlementLookup>,
     pub(crate) metrics: Metrics,
     pub(crate) readiness: Arc<dyn Readiness>,
-    pub(crate) limits: Arc<Limits>,
-    pub(crate) callers: Arc<Callers>,
-    pub(crate) verifying: Arc<Semaphore>,
+    pub(crate) limits: Limits,
+    pub(crate) callers: Callers,
+    pub(crate) verifying: Semaphore,
     pub(crate) settling: Arc<Semaphore>,
 }
 
 /// The HTTP API: `POST /verify`, `POST /settle`, `GET /settlements/{payment_key}`, `/supported`, `/openapi.json`, `/health`,
 /// `/healthz`, `/readyz`.
 pub fn router(state: FacilitatorState) -> Router {
-    let api = Api {
-        verifying: Arc::new(Semaphore::new(state.limits.max_verifying)),
+    let api = Arc::new(Parts {
+        verifying: Semaphore::new(state.limits.max_verifying),
         settling: Arc::new(Semaphore::new(state.limits.max_settling)),
         facilitator: state.facilitator,
         settlements: state.settlements,
         metrics: state.metrics,
         readiness: state.readiness,
-        limits: Arc::new(state.limits),
-        callers: Arc::new(state.callers),
-    };
+        limits: state.limits,
+        callers: state.callers,
+    });
     // Before the body is read, let alone a signature looked at.
     let admitted = from_fn_with_state(api.clone(), callers::admit);
     let payments = Router::new()

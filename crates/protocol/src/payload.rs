@@ -29,6 +29,28 @@ pub struct PaymentPayload {
 }
 
 impl PaymentPayload {
+    /// As its `Deserialize`, but the members are moved out of their object and not copied into
+    /// new ones. `None` for another shape.
+    #[must_use]
+    pub fn from_members(mut members: Map<String, Value>) -> Option<Self> {
+        let mut take = |key: &str| members.remove(key);
+        let object = |value| match value {
+            Some(Value::Object(members)) => Some(members),
+            _ => None,
+        };
+        let extensions = take("extensions").filter(|value| !value.is_null());
+        Some(Self {
+            x402_version: take("x402Version")?.as_u64()?.try_into().ok()?,
+            payload: object(take("payload"))?,
+            extensions: match extensions {
+                None => None,
+                given => Some(object(given)?),
+            },
+            resource: take("resource").filter(|value| !value.is_null()),
+            accepted: object(take("accepted"))?,
+        })
+    }
+
     /// sha256 of the RFC 8785 form of the signed part: two presentations with this hash in common
     /// carry the same authorization **and** the same signature.
     ///
@@ -52,5 +74,40 @@ impl fmt::Debug for PaymentPayload {
             .field("scheme", &self.accepted_text("scheme"))
             .field("network", &self.accepted_text("network"))
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn members_are_read_as_deserialize_reads_them() {
+        let whole = json!({
+            "x402Version": 2,
+            "payload": {"signature": "0x"},
+            "extensions": {"a": 1},
+            "resource": {"url": "https://a.example/"},
+            "accepted": {"scheme": "exact"},
+            "other": 1,
+        });
+        let odd = [json!(null), json!(1), json!(-1), json!(2.0), json!("2"), json!([]), json!({})];
+        let mut cases = vec![whole.clone()];
+        for (key, _) in whole.as_object().unwrap() {
+            let mut without = whole.clone();
+            without.as_object_mut().unwrap().remove(key);
+            cases.push(without);
+            for value in &odd {
+                let mut changed = whole.clone();
+                changed[key] = value.clone();
+                cases.push(changed);
+            }
+        }
+        for case in cases {
+            let want = serde_json::from_value::<PaymentPayload>(case.clone()).ok();
+            let found = PaymentPayload::from_members(case.as_object().unwrap().clone());
+            assert!(found == want, "{case}");
+        }
     }
 }
