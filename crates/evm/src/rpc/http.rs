@@ -200,3 +200,6 @@ fn classify(error: &(dyn Error + 'static)) -> Broken {
     }
     Broken::Unreachable
 }
+
+#[cfg(test)]
+mod tests;
