@@ -14,7 +14,7 @@ use faregate_protocol::{Network, PaymentRequest, Reason, SupportedKind, X402_VER
 use crate::assets::Assets;
 use crate::claim::Claim;
 use crate::code_seen::CodeSeen;
-use crate::config::EvmConfig;
+use crate::config::{EvmConfig, TransactionType};
 use crate::fees::FeeSource;
 use crate::rpc::{Call, Rpc, call, decode};
 use crate::schemes::exact;
@@ -29,6 +29,7 @@ pub struct EvmChain {
     pub(crate) rpc: Rpc,
     pub(crate) assets: Assets,
     pub(crate) fees: FeeSource,
+    pub(crate) transaction_type: TransactionType,
     pub(crate) signers: Vec<Arc<dyn TransactionSigner>>,
     /// Payers that were seen to have code.
     pub(crate) contract_payers: CodeSeen,
@@ -61,7 +62,9 @@ impl EvmChain {
                 config.network.clone(),
                 config.max_fee_per_gas_wei,
                 config.min_tip_wei,
+                config.transaction_type,
             ),
+            transaction_type: config.transaction_type,
             network: config.network,
             chain_id,
             rpc,

@@ -33,6 +33,19 @@ pub struct EvmConfig {
     pub max_fee_per_gas_wei: u128,
     /// Least tip for one unit of gas, in wei. Default 0.001 gwei.
     pub min_tip_wei: u128,
+    /// How gas is offered. Default EIP-1559.
+    pub transaction_type: TransactionType,
+}
+
+/// How a transaction says what it pays for gas.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TransactionType {
+    /// Type 2: a most and a tip, after the base fees of the last blocks.
+    #[default]
+    Eip1559,
+    /// Type 0, replay-protected by EIP-155: one price, after the node's. For chains without base
+    /// fees.
+    Legacy,
 }
 
 impl EvmConfig {
@@ -51,6 +64,7 @@ impl EvmConfig {
             call_timeout: DEFAULT_CALL_TIMEOUT,
             max_fee_per_gas_wei: DEFAULT_MAX_FEE_PER_GAS_WEI,
             min_tip_wei: DEFAULT_MIN_TIP_WEI,
+            transaction_type: TransactionType::default(),
         }
     }
 

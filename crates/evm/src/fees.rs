@@ -1,5 +1,5 @@
-//! What a transaction offers for gas: twice the next base fee plus a tip from the last blocks,
-//! never above the configured ceiling.
+//! What a transaction offers for gas, never above the configured ceiling: twice the next base fee
+//! plus a tip from the last blocks, or on a chain without base fees the node's price and a quarter.
 
 use std::time::Instant;
 
@@ -8,6 +8,7 @@ use faregate_protocol::Network;
 use serde_json::Value;
 use tokio::sync::Mutex;
 
+use crate::config::TransactionType;
 use crate::limits::{FEE_CACHED_FOR, FEE_HISTORY_BLOCKS, FEE_HISTORY_PERCENTILE};
 use crate::rpc::{Call, Rpc, call, decode};
 
@@ -17,13 +18,19 @@ pub(crate) struct FeeSource {
     network: Network,
     ceiling_wei: u128,
     min_tip_wei: u128,
+    transaction_type: TransactionType,
     cached: Mutex<Option<(Instant, Result<Fees, ChainError>)>>,
 }
 
 impl FeeSource {
     /// Nothing asked yet.
-    pub(crate) fn new(network: Network, ceiling_wei: u128, min_tip_wei: u128) -> Self {
-        Self { network, ceiling_wei, min_tip_wei, cached: Mutex::new(None) }
+    pub(crate) fn new(
+        network: Network,
+        ceiling_wei: u128,
+        min_tip_wei: u128,
+        transaction_type: TransactionType,
+    ) -> Self {
+        Self { network, ceiling_wei, min_tip_wei, transaction_type, cached: Mutex::new(None) }
     }
 
     /// The fee to offer now.
@@ -42,6 +49,12 @@ impl FeeSource {
     }
 
     async fn ask(&self, rpc: &Rpc) -> Result<Fees, ChainError> {
+        if self.transaction_type == TransactionType::Legacy {
+            let [price] = rpc.batch_of([Call::gas_price()]).await?;
+            let price = decode::u128(&rpc.value(price, call::GAS_PRICE)?);
+            let price = price.ok_or_else(|| rpc.nonsense(call::GAS_PRICE))?;
+            return self.below_ceiling(one_price(price, self.min_tip_wei));
+        }
         let [history] =
             rpc.batch_of([Call::fee_history(FEE_HISTORY_BLOCKS, FEE_HISTORY_PERCENTILE)]).await?;
         let history = rpc.value(history, call::FEE_HISTORY)?;
@@ -72,6 +85,13 @@ impl FeeSource {
 fn raised(wei: u128) -> u128 {
     const PERCENT: u128 = 115;
     wei.saturating_mul(PERCENT).div_ceil(100).max(wei.saturating_add(1))
+}
+
+/// One price is both the most and what is paid. A quarter more than asked outlives a few blocks
+/// that become dearer.
+fn one_price(price_wei: u128, least_wei: u128) -> Fees {
+    let offered = price_wei.saturating_add(price_wei.div_ceil(4)).max(least_wei);
+    Fees { max_fee_wei: offered, tip_wei: offered }
 }
 
 fn offer(base_wei: u128, tip_wei: u128) -> Fees {
@@ -113,6 +133,19 @@ mod tests {
     }
 
     #[test]
+    fn one_price_is_offered_as_most_and_as_tip() {
+        let fees = |wei| Fees { max_fee_wei: wei, tip_wei: wei };
+        assert_eq!(one_price(100, 1), fees(125));
+        assert_eq!(one_price(1, 1), fees(2));
+        assert_eq!(one_price(0, 7), fees(7));
+        assert_eq!(one_price(u128::MAX, 1), fees(u128::MAX));
+        let low = FeeSource::new(Network::eip155(1), 120, 1, TransactionType::Legacy);
+        assert!(matches!(low.below_ceiling(one_price(100, 1)), Err(ChainError::FeeCeiling { .. })));
+        let raised = low.above(fees(50), fees(50)).unwrap();
+        assert_eq!(raised.max_fee_wei, raised.tip_wei, "a replacement has one price too");
+    }
+
+    #[test]
     fn odd_histories_are_no_answer() {
         for odd in [
             json!(null),
@@ -131,12 +164,12 @@ mod tests {
         #[test]
         fn a_replacement_is_ten_percent_above_on_both_fees(max: u64, tip: u64) {
             let (max, tip) = (u128::from(max).max(u128::from(tip)), u128::from(tip));
-            let source = FeeSource::new(Network::eip155(1), u128::MAX, 0);
+            let source = FeeSource::new(Network::eip155(1), u128::MAX, 0, TransactionType::Eip1559);
             let old = Fees { max_fee_wei: max, tip_wei: tip };
             let new = source.above(old, old).unwrap();
             prop_assert!(new.max_fee_wei * 100 >= max * 110 && new.tip_wei * 100 >= tip * 110);
             prop_assert!(new.max_fee_wei > max && new.tip_wei > tip);
-            let low = FeeSource::new(Network::eip155(1), max, 0);
+            let low = FeeSource::new(Network::eip155(1), max, 0, TransactionType::Eip1559);
             prop_assert!(low.above(old, old).is_err());
         }
 

@@ -36,7 +36,7 @@ pub mod wallet;
 
 pub use adapter::EvmChain;
 pub use assets::AssetProfile;
-pub use config::EvmConfig;
+pub use config::{EvmConfig, TransactionType};
 pub use mechanisms::eip3009::{SignError, random_nonce, sign_authorization};
 pub use signer::{SignerError, TransactionSigner};
 pub use wallet::{Wallet, WalletError};

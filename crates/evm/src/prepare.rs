@@ -1,7 +1,8 @@
 //! *Prepare*: signs the transaction of a slot. Only calls that were built here are signed, with a
 //! gas cap from the asset's profile and a fee below the ceiling.
 
-use alloy_consensus::{SignableTransaction, TxEip1559};
+use alloy_consensus::transaction::RlpEcdsaEncodableTx;
+use alloy_consensus::{SignableTransaction, TxEip1559, TxLegacy};
 use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{Address, Bytes, Signature, TxKind, U256};
 use faregate_chain::{ChainError, Fees, Intent, Prepared, Slot};
@@ -9,6 +10,7 @@ use faregate_protocol::{PaymentRequest, address};
 
 use crate::adapter::EvmChain;
 use crate::claim::Claim;
+use crate::config::TransactionType;
 use crate::limits::{NO_OP_GAS, SIGN_TIMEOUT};
 use crate::mechanisms::eip3009;
 use crate::signature;
@@ -37,7 +39,17 @@ pub(crate) async fn prepare(
     if let Some(replaced) = replaces {
         fee = chain.fees.above(fee, replaced)?;
     }
-    sign(signer, unsigned(chain.chain_id, slot.nonce, errand, fee)).await
+    let gas_limit = errand.gas_limit;
+    let (transaction, raw) = match chain.transaction_type {
+        TransactionType::Eip1559 => {
+            sign(signer, eip1559(chain.chain_id, slot.nonce, errand, fee)).await?
+        }
+        TransactionType::Legacy => {
+            sign(signer, legacy(chain.chain_id, slot.nonce, errand, fee)).await?
+        }
+    };
+    let Fees { max_fee_wei, tip_wei } = fee;
+    Ok(Prepared { transaction, raw, max_fee_wei, tip_wei, gas_limit })
 }
 
 fn transfer(chain: &EvmChain, request: &PaymentRequest) -> Result<Errand, ChainError> {
@@ -57,7 +69,7 @@ fn transfer(chain: &EvmChain, request: &PaymentRequest) -> Result<Errand, ChainE
     })
 }
 
-fn unsigned(chain_id: u64, nonce: u64, errand: Errand, fee: Fees) -> TxEip1559 {
+fn eip1559(chain_id: u64, nonce: u64, errand: Errand, fee: Fees) -> TxEip1559 {
     TxEip1559 {
         chain_id,
         nonce,
@@ -71,10 +83,26 @@ fn unsigned(chain_id: u64, nonce: u64, errand: Errand, fee: Fees) -> TxEip1559 {
     }
 }
 
-async fn sign(
+fn legacy(chain_id: u64, nonce: u64, errand: Errand, fee: Fees) -> TxLegacy {
+    TxLegacy {
+        chain_id: Some(chain_id),
+        nonce,
+        gas_price: fee.max_fee_wei,
+        gas_limit: errand.gas_limit,
+        to: TxKind::Call(errand.to),
+        value: U256::ZERO,
+        input: errand.input,
+    }
+}
+
+/// Hash and bytes of the signed transaction.
+async fn sign<T>(
     signer: &dyn TransactionSigner,
-    transaction: TxEip1559,
-) -> Result<Prepared, ChainError> {
+    transaction: T,
+) -> Result<(String, Vec<u8>), ChainError>
+where
+    T: SignableTransaction<Signature> + RlpEcdsaEncodableTx,
+{
     let digest = transaction.signature_hash();
     let failed = |detail| ChainError::Signer { detail };
     let signed = tokio::time::timeout(SIGN_TIMEOUT, signer.sign_hash(digest))
@@ -86,16 +114,8 @@ async fn sign(
         return Err(failed("the signature is not that of the account"));
     }
     let parts = Signature::from_raw_array(&signed).map_err(|_| failed("malformed"))?;
-    let (max_fee_wei, tip_wei, gas_limit) =
-        (transaction.max_fee_per_gas, transaction.max_priority_fee_per_gas, transaction.gas_limit);
     let signed = transaction.into_signed(parts);
-    Ok(Prepared {
-        transaction: signed.hash().to_string(),
-        raw: signed.encoded_2718(),
-        max_fee_wei,
-        tip_wei,
-        gas_limit,
-    })
+    Ok((signed.hash().to_string(), signed.encoded_2718()))
 }
 
 impl EvmChain {
@@ -120,22 +140,36 @@ mod tests {
     use alloy_primitives::{B256, keccak256};
     use async_trait::async_trait;
 
+    fn errand() -> Errand {
+        Errand { to: Address::repeat_byte(5), input: Bytes::from_static(&[1]), gas_limit: 7 }
+    }
+
     fn transaction() -> TxEip1559 {
-        let errand =
-            Errand { to: Address::repeat_byte(5), input: Bytes::from_static(&[1]), gas_limit: 7 };
-        unsigned(84532, 3, errand, Fees { max_fee_wei: 207, tip_wei: 7 })
+        eip1559(84532, 3, errand(), Fees { max_fee_wei: 207, tip_wei: 7 })
     }
 
     #[tokio::test]
     async fn the_signed_bytes_are_the_transaction() {
         let wallet = Wallet::from_hex(&"11".repeat(32)).unwrap();
-        let prepared = sign(&wallet, transaction()).await.unwrap();
-        assert_eq!(prepared.transaction, keccak256(&prepared.raw).to_string());
-        assert_eq!((prepared.max_fee_wei, prepared.tip_wei, prepared.gas_limit), (207, 7, 7));
-        let read = TxEnvelope::decode_2718(&mut prepared.raw.as_slice()).unwrap();
+        let (hash, raw) = sign(&wallet, transaction()).await.unwrap();
+        assert_eq!(hash, keccak256(&raw).to_string());
+        let read = TxEnvelope::decode_2718(&mut raw.as_slice()).unwrap();
         assert_eq!(read.recover_signer().unwrap(), wallet.address());
         let TxEnvelope::Eip1559(read) = read else { panic!() };
         assert_eq!(*read.tx(), transaction());
+    }
+
+    #[tokio::test]
+    async fn a_legacy_transaction_has_one_price_and_its_chain() {
+        let wallet = Wallet::from_hex(&"11".repeat(32)).unwrap();
+        let offered = Fees { max_fee_wei: 125, tip_wei: 125 };
+        let (hash, raw) = sign(&wallet, legacy(84532, 3, errand(), offered)).await.unwrap();
+        assert_eq!(hash, keccak256(&raw).to_string());
+        let read = TxEnvelope::decode_2718(&mut raw.as_slice()).unwrap();
+        assert_eq!(read.recover_signer().unwrap(), wallet.address());
+        let TxEnvelope::Legacy(read) = read else { panic!() };
+        let tx = read.tx();
+        assert_eq!((tx.chain_id, tx.nonce, tx.gas_price, tx.gas_limit), (Some(84532), 3, 125, 7));
     }
 
     type Sign = fn(&Wallet, B256) -> Result<[u8; 65], SignerError>;

@@ -54,8 +54,8 @@ pub(crate) struct Parts {
     pub(crate) settling: Arc<Semaphore>,
 }
 
-/// The HTTP API: `POST /verify`, `POST /settle`, `GET /settlements/{payment_key}`, `/supported`, `/openapi.json`, `/health`,
-/// `/healthz`, `/readyz`.
+/// The HTTP API: `POST /verify`, `POST /settle`, `GET /settlements/{payment_key}`, `/supported`,
+/// `/openapi.json`, `/health`, `/healthz`, `/readyz`.
 pub fn router(state: FacilitatorState) -> Router {
     let api = Arc::new(Parts {
         verifying: Semaphore::new(state.limits.max_verifying),

@@ -266,6 +266,7 @@ fn evm_config(chain: &ChainSettings) -> anyhow::Result<EvmConfig> {
         chain.assets.iter().map(|asset| profile(asset, chain.max_gas)).collect::<Result<_, _>>()?;
     config.call_timeout = chain.rpc_timeout;
     config.max_fee_per_gas_wei = chain.max_fee_wei;
+    config.transaction_type = chain.transaction_type;
     Ok(config)
 }
 

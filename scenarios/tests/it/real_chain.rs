@@ -27,23 +27,40 @@ pub(crate) struct RealChain {
     pub(crate) reader: ChainReader,
 }
 
+/// A node that answers, and its URL.
+fn node(arguments: &[&str]) -> (Service, String) {
+    let port = ports::one().to_string();
+    let rpc = format!("http://127.0.0.1:{port}");
+    let mut command = service::foundry("anvil");
+    command.args(["--host", "127.0.0.1", "--port", &port, "--quiet"]).args(arguments);
+    // Blocks become final soon, as engine and tests would otherwise wait for 64 of them.
+    command.args(["--chain-id", &CHAIN_ID.to_string(), "--slots-in-an-epoch", "1"]);
+    let mut anvil = Service::start("anvil", &mut command);
+    let asked = json!({"jsonrpc": "2.0", "id": 1, "method": "eth_chainId", "params": []});
+    let asked = serde_json::to_vec(&asked).unwrap();
+    let headers = [("content-type", "application/json")];
+    anvil.until("answer", || http::try_request("POST", &rpc, &headers, &asked).is_ok());
+    (anvil, rpc)
+}
+
 impl RealChain {
     /// Starts the node, places the token and gives the buyer some.
     pub(crate) fn start() -> Self {
-        let port = ports::one().to_string();
-        let rpc = format!("http://127.0.0.1:{port}");
-        let mut command = service::foundry("anvil");
-        command.args(["--host", "127.0.0.1", "--port", &port, "--quiet"]);
-        // Blocks become final soon, as engine and tests would otherwise wait for 64 of them.
-        command.args(["--chain-id", &CHAIN_ID.to_string(), "--slots-in-an-epoch", "1"]);
-        let mut anvil = Service::start("anvil", &mut command);
-        let asked = json!({"jsonrpc": "2.0", "id": 1, "method": "eth_chainId", "params": []});
-        let asked = serde_json::to_vec(&asked).unwrap();
-        let headers = [("content-type", "application/json")];
-        anvil.until("answer", || http::try_request("POST", &rpc, &headers, &asked).is_ok());
+        let (anvil, rpc) = node(&[]);
         let mut place = service::node_script("place-usdc.mjs");
         let placed = service::run(place.args([rpc.as_str(), BUYER])).succeeded();
         Self { _anvil: anvil, reader: ChainReader::new(&rpc, placed.stdout.trim()) }
+    }
+
+    /// The same on a node of the time before base fees.
+    pub(crate) fn start_before_london() -> Self {
+        // Whoever places the token speaks of base fees, so it is placed elsewhere.
+        let placed = Self::start();
+        let state = placed.reader.call("anvil_dumpState", &json!([]));
+        let (anvil, rpc) = node(&["--hardfork", "berlin"]);
+        let reader = ChainReader::new(&rpc, &placed.reader.token);
+        reader.call("anvil_loadState", &json!([state]));
+        Self { _anvil: anvil, reader }
     }
 
     pub(crate) fn rpc(&self) -> &str {

@@ -35,6 +35,23 @@ pub(crate) fn assert_buys_nothing_more(
 }
 
 #[test]
+fn a_chain_without_base_fees_is_settled_on_with_legacy_transactions() {
+    let chain = RealChain::start_before_london();
+    let app = NodeServer::start("express-app.mjs", &[]);
+    let legacy = "transactions = \"legacy\"".to_owned();
+    let extra = roles::Extra { chain: legacy, ..roles::Extra::default() };
+    let role = roles::serve_at(chain.rpc(), &app.url, &extra);
+    let said = fetch_pays(&role.priced_url(), BUYER_KEY);
+    assert_eq!(said["status"], 200, "{said}");
+    let transaction = said["receipt"]["transaction"].clone();
+    let sent = chain.reader.call("eth_getTransactionByHash", &serde_json::json!([transaction]));
+    assert_eq!(sent["type"], "0x0", "{sent}");
+    let block = chain.reader.call("eth_getBlockByNumber", &serde_json::json!(["latest", false]));
+    assert!(block.get("baseFeePerGas").is_none_or(Value::is_null), "{block}");
+    chain.assert_paid_once();
+}
+
+#[test]
 fn the_official_client_pays_our_gate() {
     let chain = RealChain::start();
     let app = NodeServer::start("express-app.mjs", &[]);

@@ -28,6 +28,8 @@ pub(crate) const GET_NONCE: &str = "eth_getTransactionCount";
 pub(crate) const GET_BALANCE: &str = "eth_getBalance";
 /// Base fees and tips of the last blocks.
 pub(crate) const FEE_HISTORY: &str = "eth_feeHistory";
+/// What a node would offer for gas on a chain without base fees.
+pub(crate) const GAS_PRICE: &str = "eth_gasPrice";
 
 /// Which chain an endpoint serves.
 pub(crate) static CHAIN_ID: LazyLock<Call> = LazyLock::new(|| Call::new("eth_chainId", &json!([])));
@@ -146,6 +148,11 @@ impl Call {
     /// Base fees and the tips at `percentile` of the last `blocks` blocks.
     pub(crate) fn fee_history(blocks: u64, percentile: u8) -> Self {
         Self::new(FEE_HISTORY, &json!([quantity(blocks), "latest", [percentile]]))
+    }
+
+    /// What the node would offer for gas.
+    pub(crate) fn gas_price() -> Self {
+        Self { method: GAS_PRICE, params: "[]".to_owned() }
     }
 
     fn of_account(method: &'static str, account: Address, block: Block) -> Self {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use faregate_evm::TransactionType;
 use faregate_protocol::{Network, assets::TEST_CHAIN_IDS};
 use faregate_telemetry::Redacted;
 
@@ -31,6 +32,7 @@ pub(crate) struct ChainSettings {
     pub(crate) max_gas: u64,
     pub(crate) min_balance_wei: u128,
     pub(crate) rpc_timeout: Duration,
+    pub(crate) transaction_type: TransactionType,
 }
 
 /// Main nets are off until they are named.
@@ -95,6 +97,8 @@ fn one(
     let bounds = (0, u64::MAX);
     let min_balance = section.number("min_balance_gwei", DEFAULT_MIN_BALANCE_GWEI, bounds);
     let timeout = section.number("rpc_timeout_ms", DEFAULT_RPC_TIMEOUT_MS, RPC_TIMEOUT_BOUNDS);
+    let types = [("eip1559", TransactionType::Eip1559), ("legacy", TransactionType::Legacy)];
+    let transaction_type = section.word("transactions", &types).unwrap_or_default();
     let network = network?;
     let assets = allowed(section, &network, assets);
     Some(ChainSettings {
@@ -106,6 +110,7 @@ fn one(
         max_gas,
         min_balance_wei: u128::from(min_balance).saturating_mul(WEI_PER_GWEI),
         rpc_timeout: Duration::from_millis(timeout),
+        transaction_type,
     })
 }
 

@@ -98,6 +98,12 @@ pub(crate) const KEYS: &[Key] = &[
         "1000000",
         "A signer with less than this, in gwei, gets no new work and is not ready",
     ),
+    key(
+        "[[chain]]",
+        "transactions",
+        "eip1559",
+        "How gas is offered: eip1559, or legacy for a chain without base fees",
+    ),
     key("[[chain]]", "rpc_timeout_ms", "5000", "Time for one RPC call, in milliseconds"),
     key("[facilitator]", "listen", "127.0.0.1:4021", "Address of the facilitator's HTTP door"),
     key(
