@@ -197,6 +197,10 @@ async fn fresh(gate: &Arc<Gate>, presented: Presented, run: Run) -> Result<End, 
     verify::verify(gate, &presented).await?;
     let mut lease = claim::claim(gate, &presented).await?;
     crash_point!("G3");
+    if !presented.route.rerun && !lease.start_handler().await.map_err(nothing_sent)? {
+        release(&mut lease, Reason::HandlerInterrupted.code()).await?;
+        return Err(Refusal::of(Reason::HandlerInterrupted));
+    }
     let (asked, payer) = (presented.asked.clone(), presented.payer.clone());
     let version = presented.version;
     let ran = run::run(gate, presented, run, &lease).await.map_err(nothing_sent)?;
@@ -234,6 +238,9 @@ async fn paid_before(
     receipt: SettleResponse,
 ) -> Result<End, Refusal> {
     let (unproven, version) = (settle::unproven(&receipt), presented.version);
+    if !presented.route.rerun {
+        return Err(owe(lease, &receipt).await);
+    }
     match run::run(gate, presented, run, &lease).await {
         Ok(Ran::Good(answer)) => {
             Ok(End::Ready(Box::new(Ready { lease, answer, receipt, version })))
@@ -244,6 +251,20 @@ async fn paid_before(
             Ok(End::Failed(answer))
         }
         Ok(Ran::Broken(_)) | Err(_) => Err(Refusal::pending(unproven)),
+    }
+}
+
+/// The money moved, the answer is lost, and the handler must not run again.
+async fn owe(mut lease: Lease, receipt: &SettleResponse) -> Refusal {
+    let evidence = serde_json::json!({ "reason": Reason::HandlerInterrupted.code() });
+    let stored = lease.step(ClaimState::Settled, ClaimState::Credit, None, evidence).await;
+    match stored {
+        Ok(()) => {
+            let transaction = receipt.transaction.as_str();
+            tracing::error!(transaction, "paid, and the answer is lost; the payer is owed");
+            Refusal::of(Reason::PaymentOwed).with_transaction(transaction)
+        }
+        Err(_) => Refusal::pending(settle::unproven(receipt)),
     }
 }
 

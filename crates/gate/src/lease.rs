@@ -79,6 +79,11 @@ impl Lease {
         Ok(())
     }
 
+    /// The mark of a handler that must not run twice. `false`: it was started before.
+    pub(crate) async fn start_handler(&self) -> Result<bool, Stop> {
+        self.store.start_handler(&self.hold).await.map_err(Stop::Ledger)?.ok_or(Stop::Lost)
+    }
+
     /// VERIFIED to EXECUTED, with the answer and the payment as it will be asked to be settled.
     pub(crate) async fn keep(
         &mut self,

@@ -56,6 +56,9 @@ pub struct Route {
     pub access: Access,
     /// When the money moves.
     pub settle: SettleMode,
+    /// The handler may run again for a payment that was not charged, such as after a crash.
+    /// `false`: never; such a payment is answered 409 `handler_interrupted`.
+    pub rerun: bool,
     /// For people, in the challenge.
     pub description: String,
     /// Media type of the answer, in the challenge.
@@ -87,6 +90,7 @@ impl Route {
             matcher,
             access,
             settle: SettleMode::default(),
+            rerun: true,
             description: String::new(),
             mime_type: String::new(),
             upstream_timeout: limits::UPSTREAM_TIMEOUT,

@@ -74,6 +74,8 @@ pub struct Claim {
     pub epoch: i64,
     /// The present holder's lease has not run out.
     pub held: bool,
+    /// [`ClaimStore::start_handler`] was called for it, in this epoch or an earlier one.
+    pub handler_started: bool,
     /// Transaction that settled it or was sent for it; empty when unknown.
     pub transaction: String,
 }
@@ -137,6 +139,13 @@ pub trait ClaimStore: Send + Sync {
     /// # Errors
     /// [`LedgerError::IllegalMove`] for a move the state machine does not have.
     async fn move_claim(&self, hold: &Hold, step: ClaimMove) -> Result<bool, LedgerError>;
+
+    /// Marks that the handler of a route that must not run twice is about to run. `Some(true)`:
+    /// run it; `Some(false)`: it was started before; `None`: the hold is lost.
+    ///
+    /// # Errors
+    /// [`LedgerError`]: do not run it.
+    async fn start_handler(&self, hold: &Hold) -> Result<Option<bool>, LedgerError>;
 
     /// VERIFIED to EXECUTED, with the answer that the payment buys and the payment as it will be
     /// asked to be settled, sealed, in one transaction. `false`: it moved without us, stop.

@@ -6,6 +6,7 @@
 //! conflict, is made again as a whole. Time is the database's clock.
 
 mod claims;
+mod handler_mark;
 mod hints;
 mod kept;
 mod leases;
@@ -61,6 +62,7 @@ const MIGRATIONS: &[Change] = &[
         include_str!("../migrations/postgres/0001_claims_and_settlements.sql"),
     ),
     (2, "owners of payees", include_str!("../migrations/postgres/0002_pay_to_owners.sql")),
+    (3, "handlers started", include_str!("../migrations/postgres/0003_handler_started.sql")),
 ];
 
 const INSERT_DEPLOYMENT: &str = concat!(

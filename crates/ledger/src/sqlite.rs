@@ -5,6 +5,7 @@
 //! durable: WAL with `synchronous = FULL`.
 
 mod claims;
+mod handler_mark;
 mod homes;
 mod kept;
 mod leases;
@@ -57,6 +58,7 @@ const MIGRATIONS: &[Change] = &[
         include_str!("../migrations/sqlite/0001_claims_and_settlements.sql"),
     ),
     (2, "owners of payees", include_str!("../migrations/sqlite/0002_pay_to_owners.sql")),
+    (3, "handlers started", include_str!("../migrations/sqlite/0003_handler_started.sql")),
 ];
 
 /// A ledger in one SQLite file. Cheap to clone.

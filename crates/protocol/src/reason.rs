@@ -114,7 +114,7 @@ reasons! {
     PaymentAlreadyUsed "payment_already_used" Buyer Never 409
         "This payment has already bought its answer.";
     HandlerInterrupted "handler_interrupted" Us Never 409
-        "The resource was interrupted while it ran and must not run twice; nothing was charged.";
+        "The resource ran for this payment without selling its answer, and must not run twice; nothing was charged.";
     FacilitatorUnavailable "facilitator_unavailable" Us SameAgain 502
         "The facilitator could not be asked; nothing was charged.";
     LedgerUnavailable "ledger_unavailable" Us SameAgain 503
@@ -131,6 +131,8 @@ reasons! {
         "It is proven that this authorization moved no money and never will; pay with a new one.";
     DuplicateSettlement "duplicate_settlement" Seller SameAgain 409
         "This payment was settled and its one success was reported to another caller.";
+    PaymentOwed "payment_owed" Seller Never 409
+        "The money reached the payee and its answer cannot be given; the seller owes it or a refund.";
     SettledElsewhere "settled_elsewhere" Seller Never 409
         "The money reached the payee by somebody else's transaction; the seller owes what it bought or a refund.";
     PayeeEnrolledElsewhere "payee_enrolled_elsewhere" Seller AfterChange 402

@@ -102,3 +102,21 @@ fn every_threat_has_a_row_and_every_test_it_names_exists() {
     let table = table.unwrap_or_else(|| panic!("{} is missing", threats::TABLE));
     none("threats", &threats::check(&table.text, &files));
 }
+
+#[test]
+fn every_invariant_names_a_test_that_exists() {
+    const PAGE: &str = "ARCHITECTURE.md";
+    const INVARIANTS: usize = 11;
+    let files = files();
+    let page = files.iter().find(|file| file.path == PAGE);
+    let text = &page.unwrap_or_else(|| panic!("{PAGE} is missing")).text;
+    let mut found = threats::check_names(PAGE, text, &files);
+    for number in 1..=INVARIANTS {
+        let start = format!("| D5.{number} |");
+        let row = text.lines().find(|line| line.starts_with(&start));
+        if !row.is_some_and(|row| row.contains("::")) {
+            found.push(format!("{PAGE}: D5.{number} names no test"));
+        }
+    }
+    none("invariants", &found);
+}

@@ -16,12 +16,14 @@ const FOLDERS: &[(&str, &str)] =
 /// Everything that is wrong with the table.
 pub(crate) fn check(table: &str, files: &[SourceFile]) -> Vec<String> {
     let mut found = missing(table);
-    for name in names(table) {
-        if !exists(&name, files) {
-            found.push(format!("{TABLE}: there is no test {name}"));
-        }
-    }
+    found.extend(check_names(TABLE, table, files));
     found
+}
+
+/// Names of tests in a page that lead nowhere.
+pub(crate) fn check_names(page: &str, text: &str, files: &[SourceFile]) -> Vec<String> {
+    let unknown = names(text).into_iter().filter(|name| !exists(name, files));
+    unknown.map(|name| format!("{page}: there is no test {name}")).collect()
 }
 
 fn missing(table: &str) -> Vec<String> {

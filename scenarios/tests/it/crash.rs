@@ -10,7 +10,7 @@ use crate::application::Application;
 use crate::http::{self, Answer};
 use crate::payment;
 use crate::real_chain::{BUYER, BUYER_KEY, RealChain, SIGNER};
-use crate::roles::{self, Role};
+use crate::roles::{self, Extra, Role};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(100);
@@ -162,6 +162,37 @@ fn killed_while_the_application_runs_nothing_was_charged_and_the_retry_pays_once
     world.gate.start_again();
     world.assert_served_and_paid_once();
     assert_eq!(world.application.ran(), 2);
+}
+
+#[test]
+fn killed_while_an_application_runs_that_must_not_run_twice_nothing_is_charged_or_run_again() {
+    let chain = RealChain::start();
+    let application = Application::start();
+    let extra = Extra { route: "rerun = false".to_owned(), ..Extra::default() };
+    let gate = roles::serve_at(chain.rpc(), &application.url, &extra);
+    let mut world = World::with(chain, application, gate, None);
+    world.application.hold(true);
+    let sent = world.pay();
+    let application = &world.application;
+    world.gate.service.until("request to the application", || application.ran() == 1);
+    world.gate.service.kill();
+    assert_no_answer(sent);
+    world.application.hold(false);
+    world.gate.start_again();
+    let started = Instant::now();
+    let answer = loop {
+        let url = world.gate.priced_url();
+        let answer = http::get_with(&url, &[(PAYMENT_SIGNATURE, &world.header)]);
+        if !answer.text().contains("payment_in_progress") {
+            break answer;
+        }
+        assert!(started.elapsed() < PATIENCE, "{answer:?}");
+        std::thread::sleep(PAUSE);
+    };
+    assert_eq!(answer.status, 409, "{answer:?}");
+    assert!(answer.text().contains("handler_interrupted"), "{answer:?}");
+    assert_eq!(world.application.ran(), 1);
+    assert_eq!(world.chain.reader.authorizations_used_by(BUYER), 0, "nothing was charged");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! What a chain, its endpoint or a stranger can do to a settlement.
 
+use std::time::{Duration, Instant};
+
 use faregate_chain::Broadcast;
 use faregate_chain::simulated::Faults;
 use faregate_ledger::SettlementState as State;
@@ -190,11 +192,11 @@ async fn a_payment_that_fell_out_in_a_reorganisation_settles_again_with_the_same
     let first = world.stored(&request).await.unwrap().evidence.unwrap();
     world.chain.reorganise(1, false);
     world.assert_moved(0);
-    let began = std::time::Instant::now();
+    let began = Instant::now();
     while world.chain.transfers() == 0 {
         world.chain.mine();
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        assert!(began.elapsed().as_secs() < 20, "it did not come back");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        assert!(began.elapsed().as_secs() < 60, "it did not come back");
     }
     world.chain.mine();
     world.chain.mine();
@@ -215,7 +217,7 @@ async fn an_endpoint_that_has_not_seen_the_proofs_block_undoes_nothing() {
     assert!(world.outcome(&request, id).await.success);
     let version = world.stored(&request).await.unwrap().version;
     world.chain.reorganise(1, true);
-    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
     let stored = world.stored(&request).await.unwrap();
     assert_eq!((stored.state, stored.version), (State::Mined, version));
 }
@@ -253,11 +255,11 @@ async fn a_nonce_that_a_reorganisation_took_back_is_mined_again_before_later_one
     // Both fall out of the chain and of the pool.
     world.chain.reorganise(2, false);
     world.assert_moved(0);
-    let began = std::time::Instant::now();
+    let began = Instant::now();
     while world.chain.transfers() < 2 {
         world.chain.mine();
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        assert!(began.elapsed().as_secs() < 20, "only {} came back", world.chain.transfers());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        assert!(began.elapsed().as_secs() < 60, "only {} came back", world.chain.transfers());
     }
     for request in &requests {
         world.chain.mine();
@@ -271,15 +273,15 @@ async fn a_nonce_that_a_reorganisation_took_back_is_mined_again_before_later_one
 #[tokio::test]
 async fn a_stuck_transaction_is_replaced_with_higher_fees_and_the_same_intent() {
     let world = World::with(false, |limits| {
-        limits.bump_after = std::time::Duration::from_millis(30);
+        limits.bump_after = Duration::from_millis(30);
         limits.attempts_per_slot = 3;
     })
     .await;
     let (request, id) = (payment(1), Uuid::new_v4());
-    let began = std::time::Instant::now();
+    let began = Instant::now();
     while world.chain.distinct_transactions() < 3 {
         assert!(is(&world.settle(&request, id).await, "settlement_pending"));
-        assert!(began.elapsed().as_secs() < 20, "not replaced");
+        assert!(began.elapsed().as_secs() < 60, "not replaced");
     }
     assert!(is(&world.settle(&request, id).await, "settlement_pending"));
     assert_eq!(world.chain.distinct_transactions(), 3, "no more than the limit");
@@ -291,22 +293,22 @@ async fn a_stuck_transaction_is_replaced_with_higher_fees_and_the_same_intent() 
 #[tokio::test]
 async fn a_transaction_that_endpoints_find_too_cheap_is_replaced_and_not_only_sent_again() {
     let world = World::with(false, |limits| {
-        limits.bump_after = std::time::Duration::from_millis(100);
+        limits.bump_after = Duration::from_millis(100);
     })
     .await;
     let refuse = Some(Broadcast::Underpriced);
     world.chain.set_faults(Faults { refuse, ..Faults::default() });
     let (request, id) = (payment(1), Uuid::new_v4());
-    let began = std::time::Instant::now();
+    let began = Instant::now();
     while world.chain.distinct_transactions() < 2 {
         assert!(is(&world.settle(&request, id).await, "settlement_pending"));
-        assert!(began.elapsed().as_secs() < 20, "sent {} times", world.chain.broadcasts());
+        assert!(began.elapsed().as_secs() < 60, "sent {} times", world.chain.broadcasts());
     }
     world.chain.set_faults(Faults::default());
     while world.chain.transfers() == 0 {
         world.chain.mine();
-        assert!(began.elapsed().as_secs() < 20, "not mined");
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        assert!(began.elapsed().as_secs() < 60, "not mined");
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert!(world.outcome(&request, id).await.success);
     world.assert_moved(1);
@@ -314,27 +316,31 @@ async fn a_transaction_that_endpoints_find_too_cheap_is_replaced_and_not_only_se
 
 #[tokio::test]
 async fn a_stuck_transaction_is_replaced_although_no_process_lives_as_long() {
+    const BUMP_AFTER: Duration = Duration::from_millis(1500);
     // It waits in a pool, or no endpoint takes it any more.
     for refuse in [None, Some(Broadcast::Underpriced)] {
         let mut world = World::with(false, |limits| {
-            limits.lease_ttl = std::time::Duration::from_millis(30);
-            limits.bump_after = std::time::Duration::from_millis(600);
+            limits.lease_ttl = Duration::from_millis(100);
+            limits.bump_after = BUMP_AFTER;
         })
         .await;
         world.chain.set_faults(Faults { refuse, ..Faults::default() });
         let (request, id) = (payment(1), Uuid::new_v4());
         assert!(is(&world.settle(&request, id).await, "settlement_pending"));
-        let began = std::time::Instant::now();
+        let began = Instant::now();
+        // A slow machine needs longer lives to get anything done.
+        let mut life = Duration::from_millis(300);
         while world.chain.distinct_transactions() < 2 {
             world.restart();
-            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-            assert!(began.elapsed().as_secs() < 20, "not replaced, refused {refuse:?}");
+            tokio::time::sleep(life).await;
+            life = (life + Duration::from_millis(100)).min(BUMP_AFTER * 3 / 4);
+            assert!(began.elapsed() < Duration::from_secs(60), "not replaced, {refuse:?}");
         }
         world.chain.set_faults(Faults::default());
         while world.chain.transfers() == 0 {
             world.chain.mine();
-            assert!(began.elapsed().as_secs() < 20, "not mined");
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            assert!(began.elapsed().as_secs() < 60, "not mined");
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
         assert!(world.outcome(&request, id).await.success);
         world.assert_moved(1);
@@ -347,7 +353,7 @@ async fn a_payment_whose_caller_left_before_it_was_signed_is_never_charged() {
     world.chain.set_faults(Faults { signer_down: true, ..Faults::default() });
     let (request, id) = (payment(1), Uuid::new_v4());
     assert!(is(&world.settle(&request, id).await, "settlement_pending"));
-    tokio::time::sleep(std::time::Duration::from_millis(600)).await;
+    tokio::time::sleep(Duration::from_millis(600)).await;
     world.chain.set_faults(Faults::default());
     world.until(&request, State::Dormant).await;
     world.assert_moved(0);
@@ -365,10 +371,10 @@ async fn a_nonce_that_the_operator_used_by_hand_costs_a_new_nonce_and_nothing_el
     assert!(is(&world.settle(&request, id).await, "settlement_pending"));
     world.chain.use_nonce(SIGNER);
     // Asking again puts the payment into the next slot once the nonce is known to be lost.
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(20);
     while world.chain.distinct_transactions() < 2 {
         assert!(is(&world.settle(&request, id).await, "settlement_pending"));
-        assert!(std::time::Instant::now() < deadline, "no second slot");
+        assert!(Instant::now() < deadline, "no second slot");
     }
     world.chain.mine();
     assert!(world.outcome(&request, id).await.success);
@@ -383,7 +389,7 @@ async fn a_nonce_that_was_used_by_hand_before_anything_was_signed_costs_a_new_no
     let (request, id) = (payment(1), Uuid::new_v4());
     assert!(is(&world.settle(&request, id).await, "settlement_pending"));
     world.chain.use_nonce(SIGNER);
-    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
     world.chain.set_faults(Faults::default());
     assert!(world.outcome(&request, id).await.success);
     world.assert_moved(1);

@@ -160,6 +160,7 @@ fn routes(
         let options =
             if below.truth("free") { None } else { Some(options(&mut below, context, local)) };
         let settle = settle_mode(&mut below);
+        let rerun = below.truth_or("rerun", true);
         let description = below.text("description").unwrap_or_default();
         let mime_type = below.text("mime_type").unwrap_or_default();
         let bounds = UPSTREAM_TIMEOUT_BOUNDS;
@@ -171,6 +172,7 @@ fn routes(
             Some(options) => Route::priced(name, matcher, options),
         };
         route.settle = settle;
+        route.rerun = rerun;
         route.description = description;
         route.mime_type = mime_type;
         route.upstream_timeout = Duration::from_millis(timeout);

@@ -178,6 +178,12 @@ pub(crate) const KEYS: &[Key] = &[
         "Further ways to pay: tables of price or amount, asset, network, pay_to",
     ),
     key("[[gate.route]]", "settle", "before-response", "When the money moves: before-response"),
+    key(
+        "[[gate.route]]",
+        "rerun",
+        "true",
+        "The application may run again for a payment that was not charged, such as after a crash",
+    ),
     key("[[gate.route]]", "description", "none", "For people, in the challenge"),
     key("[[gate.route]]", "mime_type", "none", "Media type of the answer, in the challenge"),
     key(

@@ -188,13 +188,17 @@ impl<'a, 'p> Section<'a, 'p> {
     }
 
     pub(crate) fn truth(&mut self, name: &str) -> bool {
+        self.truth_or(name, false)
+    }
+
+    pub(crate) fn truth_or(&mut self, name: &str, default: bool) -> bool {
         match self.entry(name).map(|entry| &entry.node) {
-            None => false,
+            None => default,
             Some(Node::Bool(truth)) => *truth,
             Some(Node::Text(text)) if text == "true" || text == "false" => text == "true",
             Some(_) => {
                 self.problem(name, "expected true or false", "");
-                false
+                default
             }
         }
     }

@@ -59,12 +59,15 @@ pub(super) fn judge(presented: &Presented, claim: &Claim) -> Result<(), Refusal>
     match claim.state {
         ClaimState::Granted => Ok(()),
         ClaimState::Credit => {
-            let owed = Refusal::of(Reason::SettledElsewhere);
+            let owed = Refusal::of(Reason::PaymentOwed);
             Err(owed.with_transaction(&claim.transaction))
         }
         ClaimState::NotCharged => Err(Refusal::of(Reason::PaymentNotCharged)),
         ClaimState::Released if claim.new.requirements_hash != presented.requirements_hash => {
             Err(Refusal::of(presented.unfit.unwrap_or(Reason::RequirementsChanged)))
+        }
+        ClaimState::Released if claim.handler_started && !presented.route.rerun => {
+            Err(Refusal::of(Reason::HandlerInterrupted))
         }
         ClaimState::Released => Ok(()),
         _ if claim.held => Err(Refusal::of(Reason::PaymentInProgress)),

@@ -158,6 +158,10 @@ impl ClaimStore for FaultyLedger {
         self.call(self.inner.move_claim(hold, step)).await
     }
 
+    async fn start_handler(&self, hold: &Hold) -> Result<Option<bool>, LedgerError> {
+        self.call(self.inner.start_handler(hold)).await
+    }
+
     async fn keep_answer(
         &self,
         hold: &Hold,

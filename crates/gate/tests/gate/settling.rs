@@ -86,8 +86,9 @@ async fn money_that_a_stranger_moved_is_owed_and_buys_nothing(store: Arc<dyn Cla
             world.until_unheld_or_granted(&key(&payment)).await;
             seen = world.pay("/weather", &payment).await;
         }
-        for seen in [seen, world.pay("/weather", &payment).await] {
-            seen.expect_refusal(409, "settled_elsewhere");
+        let later = world.pay("/weather", &payment).await;
+        for (seen, code) in [(seen, "settled_elsewhere"), (later, "payment_owed")] {
+            seen.expect_refusal(409, code);
             assert!(seen.challenge().is_none(), "nobody is told to pay again");
             assert!(format!("{seen:?}").contains(TRANSACTION), "{seen:?}");
         }

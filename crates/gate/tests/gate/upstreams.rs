@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use faregate_gate::{GateBody, PAYER, PAYMENT};
+use faregate_gate::{GateBody, PAYER, PAYMENT, Route};
 use faregate_ledger::{ClaimState, ClaimStore};
 use futures::stream;
 use http::{Request, Response};
@@ -12,7 +12,9 @@ use http_body::Frame;
 use http_body_util::StreamBody;
 
 use crate::payment::{self, fresh, key};
-use crate::world::{Resource, SECRET, Seen, World, config, on_both_stores, priced_route, request};
+use crate::world::{
+    Resource, SECRET, Seen, World, answering, config, on_both_stores, priced_route, request,
+};
 
 on_both_stores! {
     a_failing_resource_passes_unpaid_and_capped
@@ -26,6 +28,7 @@ on_both_stores! {
     the_resource_learns_who_paid_and_nothing_of_the_payment
     a_lost_lease_stops_the_flow
     a_resource_may_run_for_many_leases
+    where_nothing_may_run_twice_a_payment_runs_it_once
 }
 
 fn world(store: Arc<dyn ClaimStore>, resource: Resource) -> World {
@@ -259,4 +262,32 @@ async fn a_resource_may_run_for_many_leases(store: Arc<dyn ClaimStore>) {
     };
     let (seen, ()) = tokio::join!(world.pay("/weather", &payment), impatient);
     assert_eq!((seen.status.as_u16(), world.runs()), (200, 1));
+}
+
+/// D5.1: whatever became of the one run, nothing was charged for it unless it was sold.
+async fn where_nothing_may_run_twice_a_payment_runs_it_once(store: Arc<dyn ClaimStore>) {
+    let once = || Route { rerun: false, ..priced_route() };
+    let good = World::with(Arc::clone(&store), config(vec![once()]), answering(SECRET));
+    let payment = fresh();
+    let seen = good.pay("/weather", &payment).await;
+    assert!(seen.is_granted(), "{seen:?}");
+    assert_eq!(good.pay("/weather", &payment).await.answer(), seen.answer(), "the kept answer");
+    assert_eq!(good.runs(), 1);
+
+    let panics: Resource = Arc::new(|_| panic!("scripted"));
+    let fails = answers(|| Response::builder().status(500).body(GateBody::empty()).unwrap());
+    for resource in [panics, fails] {
+        let world = World::with(Arc::clone(&store), config(vec![once()]), resource);
+        let payment = fresh();
+        unsold(&world, &payment).await;
+        for _ in 0..2 {
+            let again = unsold(&world, &payment).await;
+            again.expect_refusal(409, "handler_interrupted");
+            assert!(again.challenge().is_none());
+        }
+        assert_eq!(world.runs(), 1);
+        let other = fresh();
+        unsold(&world, &other).await;
+        assert_eq!(world.runs(), 2, "another payment runs it");
+    }
 }

@@ -116,6 +116,23 @@ impl ClaimStore for MemoryLedger {
         Ok(true)
     }
 
+    async fn start_handler(&self, hold: &Hold) -> Result<Option<bool>, LedgerError> {
+        let (mut rows, now) = self.open();
+        let row = rows.claims.get_mut(&hold.key);
+        let verified = ClaimState::Verified;
+        let Some(row) = row.filter(|row| row.state == verified && row.token == hold.token) else {
+            return Ok(None);
+        };
+        if std::mem::replace(&mut row.handler_started, true) {
+            return Ok(Some(false));
+        }
+        row.updated_at_ms = now;
+        let (states, evidence) =
+            ((verified.name(), verified.name()), json!({ "handler_started": true }));
+        rows.note(now, GATE, &hold.key, states, &evidence);
+        Ok(Some(true))
+    }
+
     async fn keep_answer(
         &self,
         hold: &Hold,
@@ -217,6 +234,7 @@ fn inserted(new: &NewClaim, now: i64, lease_until_ms: i64) -> ClaimRow {
         new: NewClaim { valid_before: clamped(new.valid_before), ..new.clone() },
         state: ClaimState::Verified,
         granted: false,
+        handler_started: false,
         kept: None,
         epoch: 0,
         token: FIRST_TOKEN,
@@ -237,6 +255,7 @@ fn read(row: &ClaimRow, now: i64) -> Claim {
         token: row.token,
         epoch: row.epoch,
         held: row.lease_until_ms > now,
+        handler_started: row.handler_started,
         transaction: row.transaction.clone(),
     }
 }

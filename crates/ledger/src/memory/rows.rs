@@ -36,6 +36,7 @@ pub(super) struct ClaimRow {
     pub(super) new: NewClaim,
     pub(super) state: ClaimState,
     pub(super) granted: bool,
+    pub(super) handler_started: bool,
     /// The answer and the payment that were kept.
     pub(super) kept: Option<(StoredAnswer, PaymentRequest)>,
     pub(super) epoch: i64,

@@ -8,7 +8,7 @@ use sqlx::{Postgres, Transaction};
 use uuid::Uuid;
 
 use super::rows::{bytes32, column, signed, text, unsigned, uuid};
-use super::{Failure, PostgresLedger, journal, kept, now_ms, one_now_ms, refused};
+use super::{Failure, PostgresLedger, handler_mark, journal, kept, now_ms, one_now_ms, refused};
 use crate::{
     Claim, ClaimMove, ClaimState, ClaimStore, Claimed, Hold, JournalEntry, LedgerError, NewClaim,
     StoredAnswer,
@@ -149,6 +149,10 @@ impl ClaimStore for PostgresLedger {
             return Err(LedgerError::IllegalMove { from: step.from.name(), to: step.to.name() });
         }
         self.retried(|| move_claim(self, hold, &step)).await
+    }
+
+    async fn start_handler(&self, hold: &Hold) -> Result<Option<bool>, LedgerError> {
+        self.retried(|| handler_mark::start(self, hold)).await
     }
 
     async fn keep_answer(
@@ -375,6 +379,7 @@ fn read(row: &PgRow) -> Result<Claim, LedgerError> {
         token: column(row, "lease_token")?,
         epoch: column(row, "epoch")?,
         held: column(row, "held")?,
+        handler_started: column::<i64>(row, "handler_started")? != 0,
         transaction: column(row, "transaction_hash")?,
     })
 }

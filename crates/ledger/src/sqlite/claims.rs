@@ -8,15 +8,16 @@ use sqlx::{Row, Sqlite, Transaction};
 use uuid::Uuid;
 
 use super::{
-    SqliteLedger, bytes32, column, journal, kept, now_ms, signed, unavailable, unsigned, uuid,
+    SqliteLedger, bytes32, column, handler_mark, journal, kept, now_ms, signed, unavailable,
+    unsigned, uuid,
 };
 use crate::{
     Claim, ClaimMove, ClaimState, ClaimStore, Claimed, Hold, JournalEntry, LedgerError, NewClaim,
     StoredAnswer,
 };
 
-const ACTOR: &str = "gate";
-const SUBJECT: &str = "claim";
+pub(super) const ACTOR: &str = "gate";
+pub(super) const SUBJECT: &str = "claim";
 
 const INSERT: &str = concat!(
     "insert into claims (payment_key, settle_id, facilitator, request_fp, requirements_hash, ",
@@ -193,6 +194,10 @@ impl ClaimStore for SqliteLedger {
         Ok(true)
     }
 
+    async fn start_handler(&self, hold: &Hold) -> Result<Option<bool>, LedgerError> {
+        handler_mark::start(self, hold).await
+    }
+
     async fn keep_answer(
         &self,
         hold: &Hold,
@@ -357,6 +362,7 @@ fn read(row: &SqliteRow) -> Result<Claim, LedgerError> {
         token: column(row, "lease_token")?,
         epoch: column(row, "epoch")?,
         held: row.try_get::<i64, _>("held").is_ok_and(|held| held != 0),
+        handler_started: column::<i64>(row, "handler_started")? != 0,
         transaction: column(row, "transaction_hash")?,
     })
 }

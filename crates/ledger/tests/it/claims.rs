@@ -10,6 +10,7 @@ use crate::samples::{LEASE_MS, new_claim, request};
 use crate::stores::{Store, on_every_store};
 
 on_every_store! {
+    a_handler_is_marked_once_for_all_epochs,
     u1_of_64_racing_claims_one_wins,
     u2_a_claim_is_granted_once,
     nothing_is_granted_before_it_is_settled,
@@ -252,4 +253,26 @@ async fn kept_answers_are_forgotten_when_nothing_can_move_any_more(ledger: impl 
     assert_eq!(ledger.find_answer(&hold.key).await.unwrap(), None);
     let claim = ledger.find_claim(&hold.key).await.unwrap().unwrap();
     assert_eq!(claim.state, S::Granted, "the claim itself stays");
+}
+
+async fn a_handler_is_marked_once_for_all_epochs(ledger: impl Store) {
+    let new = new_claim(1);
+    let Claimed::Won(hold) = ledger.claim(&new, 0).await.unwrap() else { panic!() };
+    let find = async || ledger.find_claim(&new.key).await.unwrap().unwrap();
+    assert!(!find().await.handler_started);
+    assert_eq!(ledger.start_handler(&hold).await.unwrap(), Some(true));
+    assert_eq!(ledger.start_handler(&hold).await.unwrap(), Some(false));
+    assert!(find().await.handler_started);
+    let taken = ledger.take_over(&new.key, ClaimState::Verified, LEASE_MS).await.unwrap().unwrap();
+    assert_eq!(ledger.start_handler(&hold).await.unwrap(), None, "a zombie starts nothing");
+    let (from, to) = (ClaimState::Verified, ClaimState::Released);
+    let step = ClaimMove { from, to, transaction: None, evidence: json!({}) };
+    assert!(ledger.move_claim(&taken, step).await.unwrap());
+    assert_eq!(ledger.start_handler(&taken).await.unwrap(), None, "not VERIFIED");
+    let Claimed::Won(again) = ledger.claim(&new, LEASE_MS).await.unwrap() else { panic!() };
+    assert_eq!(again.epoch, 1);
+    assert_eq!(ledger.start_handler(&again).await.unwrap(), Some(false));
+    let marks = ledger.journal(&new.key).await.unwrap();
+    let marks = marks.iter().filter(|entry| entry.evidence.contains("handler_started"));
+    assert_eq!(marks.count(), 1);
 }

@@ -1,0 +1,2 @@
+-- Set once, before the handler of a route that must not run twice for one payment is run.
+alter table claims add column handler_started bigint not null default 0;
