@@ -29,6 +29,7 @@ mod pay_command;
 mod payer_tricks;
 mod real_parts;
 mod replays;
+mod restored_backup;
 mod rpc_faults;
 mod settlements_command;
 mod shared_payee;

@@ -1,6 +1,7 @@
 //! `faregate serve`, `gate` and `facilitator`, each from a configuration file in a folder of its
 //! own, as an operator runs them.
 
+use std::ffi::OsString;
 use std::process::Command;
 
 use serde_json::Value;
@@ -83,6 +84,34 @@ impl Role {
         let mut command = service::faregate();
         command.args(arguments).args(["--config", "faregate.toml"]);
         service::run(command.current_dir(self.folder.path()))
+    }
+
+    /// The files of its ledger, as a backup has them. The process must not run.
+    pub(crate) fn copy_ledger(&self) -> Vec<(OsString, Vec<u8>)> {
+        let files = self.ledger_files().into_iter();
+        files
+            .map(|file| (file.clone(), std::fs::read(self.folder.path().join(file)).unwrap()))
+            .collect()
+    }
+
+    /// That copy in the place of the ledger. The process must not run.
+    pub(crate) fn put_ledger_back(&self, copy: &[(OsString, Vec<u8>)]) {
+        for file in self.ledger_files() {
+            std::fs::remove_file(self.folder.path().join(file)).unwrap();
+        }
+        for (file, content) in copy {
+            std::fs::write(self.folder.path().join(file), content).unwrap();
+        }
+    }
+
+    /// The database with its log, without the lock and the key.
+    fn ledger_files(&self) -> Vec<OsString> {
+        let names = std::fs::read_dir(self.folder.path()).unwrap();
+        let names = names.map(|entry| entry.unwrap().file_name());
+        let is_database = |name: &OsString| {
+            ["ledger.db", "ledger.db-wal", "ledger.db-shm"].iter().any(|known| name == known)
+        };
+        names.filter(is_database).collect()
     }
 
     /// Starts it again, over what the killed process left.
