@@ -44,12 +44,15 @@ fn the_dev_file_is_for_its_owner_only_and_gone_with_the_world() {
     let file = world.state_folder().join("dev.json");
     let mode = std::fs::metadata(&file).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
-    let kept: serde_json::Value =
+    let mut kept: serde_json::Value =
         serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    let config = kept.as_object_mut().unwrap().remove("config").unwrap();
+    let config = std::path::PathBuf::from(config.as_str().unwrap());
+    assert!(config.is_file(), "what commands about this world read");
     assert_eq!(kept, world.said);
     world.service.signal("TERM");
     assert!(world.service.ended(ENDED).success());
-    assert!(!file.exists());
+    assert!(!file.exists() && !config.exists());
 }
 
 #[test]
