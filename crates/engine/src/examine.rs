@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use faregate_chain::{Chain, Evidence, Outcome, Watch};
-use faregate_ledger::{
-    Lease, LedgerError, PaymentSummary, Settlement, SettlementState as State, SettlementStore,
-};
+use faregate_ledger::{Lease, LedgerError, Settlement, SettlementState as State, SettlementStore};
+use faregate_protocol::PaymentKey;
 use faregate_telemetry::Metrics;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -125,10 +124,10 @@ impl Examiner {
     /// [`LedgerError`].
     pub async fn examine(
         &self,
-        payment: &PaymentSummary,
+        key: &PaymentKey,
     ) -> Result<Option<(Settlement, Shown)>, LedgerError> {
         let desk = &self.reconciler.desk;
-        let Some(stored) = desk.store.find_settlement(&payment.key).await? else {
+        let Some(stored) = desk.store.find_settlement(key).await? else {
             return Ok(None);
         };
         let watch = Watch {

@@ -229,7 +229,9 @@ impl<'a> Call<'a> {
         let transaction = stored.evidence.as_ref().map(|proof| proof.transaction.clone())?;
         // Another ledger may have sold it already, and nothing here would show that.
         if !self.desk.limits.exclusive_pay_to && !stored.transactions.contains(&transaction) {
-            return Some(self.failed(stored, Reason::SettledElsewhere, Some(transaction)));
+            // Callers owe from then on, so a reorganisation must not be able to take it back.
+            let told = self.failed(stored, Reason::SettledElsewhere, Some(transaction));
+            return (stored.state == State::Final).then_some(told);
         }
         let theirs = if stored.new.caller_has_key {
             self.has_key && self.caller == stored.new.settle_id

@@ -16,8 +16,6 @@ pub struct PaymentFilter {
     pub claims: Vec<ClaimState>,
     /// Settlements in one of these states.
     pub settlements: Vec<SettlementState>,
-    /// This payment only.
-    pub key: Option<PaymentKey>,
     /// CAIP-2 id.
     pub network: Option<String>,
     /// Who pays, in any letter case.

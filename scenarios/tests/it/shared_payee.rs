@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use faregate_protocol::header::PAYMENT_SIGNATURE;
+use serde_json::json;
 
 use crate::application::Application;
 use crate::draft::Draft;
@@ -48,6 +49,8 @@ fn answers(facilitator: &str) -> Vec<u16> {
                 return answer;
             }
             assert!(started.elapsed() < PATIENCE, "{answer:?}");
+            // What somebody else's transaction moved is told when its block is final.
+            chain.reader.call("evm_mine", &json!([]));
             std::thread::sleep(PAUSE);
         }
     });

@@ -11,6 +11,15 @@ use uuid::Uuid;
 
 use crate::world::{PAYEE, PAYER, SIGNER, World, is, nonce, payment};
 
+/// Mines until money has moved.
+async fn until_transfer(world: &World, began: Instant) {
+    while world.chain.transfers() == 0 {
+        world.chain.mine();
+        assert!(began.elapsed().as_secs() < 60, "not mined");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 #[tokio::test]
 async fn an_unmined_payment_is_pending_and_then_paid_by_the_same_transaction() {
     let mut world = World::new(false).await;
@@ -148,6 +157,16 @@ async fn p4_a_strangers_settlement_is_told_apart_where_the_payee_may_have_anothe
     world.chain.set_faults(Faults { swallow: true, ..Faults::default() });
     assert!(is(&world.settle(&request, id).await, "settlement_pending"));
     world.chain.front_run(&request);
+    until_transfer(&world, Instant::now()).await;
+    let began = Instant::now();
+    while !world.stored(&request).await.unwrap().state.is_paid() {
+        assert!(began.elapsed().as_secs() < 60, "not seen");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let early = world.settle(&request, id).await;
+    assert!(is(&early, "settlement_pending"), "a reorganisation can take it back: {early:?}");
+    world.chain.mine();
+    world.chain.mine();
     let told = world.outcome(&request, id).await;
     assert!(is(&told, "settled_elsewhere") && !told.success, "{told:?}");
     assert!(told.transaction.contains("stranger"), "{}", told.transaction);
@@ -305,11 +324,7 @@ async fn a_transaction_that_endpoints_find_too_cheap_is_replaced_and_not_only_se
         assert!(began.elapsed().as_secs() < 60, "sent {} times", world.chain.broadcasts());
     }
     world.chain.set_faults(Faults::default());
-    while world.chain.transfers() == 0 {
-        world.chain.mine();
-        assert!(began.elapsed().as_secs() < 60, "not mined");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until_transfer(&world, began).await;
     assert!(world.outcome(&request, id).await.success);
     world.assert_moved(1);
 }
@@ -332,16 +347,14 @@ async fn a_stuck_transaction_is_replaced_although_no_process_lives_as_long() {
         let mut life = Duration::from_millis(300);
         while world.chain.distinct_transactions() < 2 {
             world.restart();
+            // Its caller goes on asking: what nobody wants before it is signed is not sent.
+            assert!(is(&world.settle(&request, id).await, "settlement_pending"));
             tokio::time::sleep(life).await;
             life = (life + Duration::from_millis(100)).min(BUMP_AFTER * 3 / 4);
             assert!(began.elapsed() < Duration::from_secs(60), "not replaced, {refuse:?}");
         }
         world.chain.set_faults(Faults::default());
-        while world.chain.transfers() == 0 {
-            world.chain.mine();
-            assert!(began.elapsed().as_secs() < 60, "not mined");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        until_transfer(&world, began).await;
         assert!(world.outcome(&request, id).await.success);
         world.assert_moved(1);
     }

@@ -10,7 +10,8 @@ use clap::Args;
 use faregate_chain::Chain;
 use faregate_engine::clock::SystemClock;
 use faregate_engine::{Examiner, Limits, Shown, Standing};
-use faregate_ledger::{PaymentFilter, PaymentName, PaymentSummary, Settlement, SettlementState};
+use faregate_ledger::{PaymentFilter, PaymentName, Settlement, SettlementState};
+use faregate_protocol::PaymentKey;
 use faregate_telemetry::Metrics;
 use serde_json::json;
 
@@ -77,14 +78,13 @@ async fn reconcile(
     settings: &Settings,
     ledger: &Ledger,
 ) -> anyhow::Result<Count> {
-    let payments = payments(args, ledger).await?;
-    let mut of_network: BTreeMap<&str, Vec<&PaymentSummary>> = BTreeMap::new();
-    for payment in payments.iter().filter(|payment| payment.settlement.is_some()) {
-        of_network.entry(&payment.network).or_default().push(payment);
+    let mut of_network: BTreeMap<String, Vec<PaymentKey>> = BTreeMap::new();
+    for (network, key) in settlements(args, ledger).await? {
+        of_network.entry(network).or_default().push(key);
     }
     let mut count = Count::default();
-    for (network, payments) in of_network {
-        let configured = settings.chains.iter().find(|chain| chain.network.as_str() == network);
+    for (network, payments) in &of_network {
+        let configured = settings.chains.iter().find(|chain| chain.network.as_str() == *network);
         let Some(chain) = configured else {
             count.elsewhere += payments.len();
             continue;
@@ -92,7 +92,7 @@ async fn reconcile(
         let chain: Arc<dyn Chain> = Arc::new(roles::watch(chain).await?);
         let lease_ttl = Duration::from_millis(settings.lease_ms);
         let limits = Limits { lease_ttl, ..Limits::default() };
-        let metrics = Metrics::new([network.to_owned()]);
+        let metrics = Metrics::new([network.clone()]);
         let store = ledger.settlements();
         let mut examiner = Examiner::new(chain, &store, Arc::new(SystemClock), metrics, limits);
         if args.apply && !examiner.take_charge(lease_ttl * 2).await {
@@ -101,44 +101,49 @@ async fn reconcile(
                  nothing was changed"
             );
         }
-        let looked = look(args, &mut examiner, &payments, &mut count).await;
+        let looked = look(args, &mut examiner, payments, &mut count).await;
         examiner.give_up().await;
         looked?;
     }
     Ok(count)
 }
 
-async fn payments(args: &ReconcileArgs, ledger: &Ledger) -> anyhow::Result<Vec<PaymentSummary>> {
+/// Network and key of each settlement that is to be looked at.
+async fn settlements(
+    args: &ReconcileArgs,
+    ledger: &Ledger,
+) -> anyhow::Result<Vec<(String, PaymentKey)>> {
     let records = ledger.records();
+    if let Some(name) = &args.payment {
+        let key = the_one(&*records, name).await?;
+        let stored = ledger.settlements().find_settlement(&key).await?;
+        return Ok(stored.map(|stored| (stored.new.network, key)).into_iter().collect());
+    }
     let mut filter = PaymentFilter::default();
-    if !args.all && args.payment.is_none() {
+    if !args.all {
         filter.settlements = list::open_settlements();
     }
-    let Some(name) = &args.payment else {
-        let found = records.list_payments(&filter, args.limit).await?;
-        if found.len() >= usize::try_from(args.limit).unwrap_or(usize::MAX) {
-            eprintln!("there may be more; --limit N looks at more of them");
-        }
-        return Ok(found);
-    };
-    let key = the_one(&*records, name).await?;
-    let filter = PaymentFilter { key: Some(key), ..filter };
-    Ok(records.list_payments(&filter, 1).await?)
+    let found = records.list_payments(&filter, args.limit).await?;
+    if found.len() >= usize::try_from(args.limit).unwrap_or(usize::MAX) {
+        eprintln!("there may be more; --limit N looks at more of them");
+    }
+    let settled = found.into_iter().filter(|payment| payment.settlement.is_some());
+    Ok(settled.map(|payment| (payment.network, payment.key)).collect())
 }
 
 async fn look(
     args: &ReconcileArgs,
     examiner: &mut Examiner,
-    payments: &[&PaymentSummary],
+    payments: &[PaymentKey],
     count: &mut Count,
 ) -> anyhow::Result<()> {
-    for payment in payments {
-        let Some((mut stored, mut shown)) = examiner.examine(payment).await? else { continue };
+    for key in payments {
+        let Some((mut stored, mut shown)) = examiner.examine(key).await? else { continue };
         let mut standing = shown.standing(&stored);
         let before = stored.state;
         if args.apply && matches!(standing, Standing::Behind | Standing::Contradicts) {
             examiner.apply(stored.clone()).await?;
-            if let Some(after) = examiner.examine(payment).await? {
+            if let Some(after) = examiner.examine(key).await? {
                 (stored, shown) = after;
                 standing = shown.standing(&stored);
             }

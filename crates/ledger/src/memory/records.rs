@@ -126,7 +126,6 @@ fn fits(filter: &PaymentFilter, payment: &PaymentSummary) -> bool {
         wanted.as_ref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(found))
     };
     state
-        && filter.key.is_none_or(|key| key == payment.key)
         && filter.network.as_ref().is_none_or(|network| *network == payment.network)
         && same(&filter.payer, &payment.payer)
         && same(&filter.pay_to, &payment.pay_to)

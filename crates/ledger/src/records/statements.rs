@@ -1,7 +1,7 @@
 //! The same statements and the same reading of rows for both databases. Statements keep to the SQL
 //! that SQLite and PostgreSQL share.
 
-/// Two sets of states as bits, network, payer, payee, payment key, limit.
+/// Two sets of states as bits, network, payer, payee, limit.
 pub(crate) const LIST: &str = "\
     select coalesce(s.payment_key, c.payment_key) as payment_key, \
     c.state as claim_state, s.state as settlement_state, \
@@ -20,8 +20,7 @@ pub(crate) const LIST: &str = "\
     and ($3 is null or coalesce(s.network, c.network) = $3) \
     and ($4 is null or lower(coalesce(s.payer, c.payer)) = lower($4)) \
     and ($5 is null or lower(coalesce(s.pay_to, c.pay_to)) = lower($5)) \
-    and ($6 is null or coalesce(s.payment_key, c.payment_key) = $6) \
-    order by moved_at_ms desc, payment_key limit $7";
+    order by moved_at_ms desc, payment_key limit $6";
 
 /// Lowest key, highest key, transaction or nothing, limit.
 pub(crate) const FIND: &str = "\
@@ -55,7 +54,6 @@ macro_rules! payment_records {
                 let (claims, settlements) = filter.masks();
                 let query = sqlx::query(statements::LIST).bind(claims).bind(settlements);
                 let query = query.bind(&filter.network).bind(&filter.payer).bind(&filter.pay_to);
-                let query = query.bind(filter.key.as_ref().map(|key| key.0.as_slice()));
                 let rows = query.bind(i64::from(limit)).fetch_all(&self.$pool).await;
                 rows.map_err(unavailable)?.iter().map(summary).collect()
             }
