@@ -19,14 +19,14 @@ mod slots;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use faregate_protocol::PaymentKey;
 use serde_json::Value;
 use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow,
-    SqliteSynchronous,
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
+    SqliteRow, SqliteSynchronous,
 };
 use sqlx::{ConnectOptions as _, Row, Sqlite, Transaction};
 use tokio::sync::broadcast;
@@ -71,6 +71,9 @@ pub struct SqliteLedger {
     sealer: Arc<Sealer>,
     // Held for as long as any clone lives; the kernel lets go of it when the process dies.
     _lock: Option<Arc<File>>,
+    // Never used: a database in memory is gone with its last connection, and the pool replaces a
+    // connection whose call was dropped in the middle.
+    _anchor: Option<Arc<Mutex<SqliteConnection>>>,
 }
 
 impl std::fmt::Debug for SqliteLedger {
@@ -113,21 +116,18 @@ impl SqliteLedger {
         Self::over(reader.clone(), reader, sealer, None).await
     }
 
-    /// A ledger that is gone with the process; for tests.
+    /// A ledger that is gone with its last clone; for tests.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].
     pub async fn open_in_memory() -> Result<Self, LedgerError> {
-        let options = SqliteConnectOptions::new().in_memory(true);
-        let only = SqlitePoolOptions::new()
-            .max_connections(1)
-            .min_connections(1)
-            .idle_timeout(None)
-            .max_lifetime(None)
-            .connect_with(durable(options))
-            .await
-            .map_err(unavailable)?;
-        Self::start(only.clone(), only, Sealer::throwaway()?, None).await
+        // A name that starts with a slash is one database for all connections of this process.
+        let options =
+            SqliteConnectOptions::new().vfs("memdb").filename(format!("/{}", Uuid::new_v4()));
+        let anchor = options.connect().await.map_err(unavailable)?;
+        let only = pool(options, 1).await?;
+        let ledger = Self::start(only.clone(), only, Sealer::throwaway()?, None).await?;
+        Ok(Self { _anchor: Some(Arc::new(Mutex::new(anchor))), ..ledger })
     }
 
     async fn start(
@@ -163,7 +163,15 @@ impl SqliteLedger {
             .map_err(unavailable)?;
         let deployment = id.parse().map_err(|_| LedgerError::Corrupt { what: "deployment.id" })?;
         let (moved, _) = broadcast::channel(MOVED_BACKLOG);
-        Ok(Self { writer, reader, deployment, moved, sealer: Arc::new(sealer), _lock: lock })
+        Ok(Self {
+            writer,
+            reader,
+            deployment,
+            moved,
+            sealer: Arc::new(sealer),
+            _lock: lock,
+            _anchor: None,
+        })
     }
 
     /// Ends all connections after their running statements.

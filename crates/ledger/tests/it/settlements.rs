@@ -1,5 +1,7 @@
 //! The engine's side: reservations, leases, moves, proof.
 
+use std::time::Duration;
+
 use faregate_ledger::{LedgerError, NewSettlement, Reserved, SettlementState};
 use uuid::Uuid;
 
@@ -24,6 +26,31 @@ on_every_store! {
     a_proof_is_taken_back_only_if_there_is_one,
     what_is_not_there_moves_nothing,
     the_journal_says_who_moved_what_and_why,
+    calls_that_are_dropped_midway_take_nothing_with_them,
+}
+
+/// A caller that hangs up drops its call wherever it is, its commit too.
+async fn calls_that_are_dropped_midway_take_nothing_with_them(ledger: impl Store) {
+    let kept = new_settlement(1);
+    ledger.reserve(&kept, WAIT_MS).await.unwrap();
+    let kept = kept.key;
+    for round in 0..200_u64 {
+        let calls: Vec<_> = (2..8)
+            .map(|n| {
+                let ledger = ledger.clone();
+                tokio::spawn(async move { ledger.reserve(&new_settlement(n), WAIT_MS).await })
+            })
+            .collect();
+        tokio::time::sleep(Duration::from_micros(round * 37 % 1500)).await;
+        calls.iter().for_each(tokio::task::JoinHandle::abort);
+        assert!(ledger.find_settlement(&kept).await.unwrap().is_some(), "round {round}");
+        ledger.want(&kept, WAIT_MS).await.unwrap();
+    }
+    for n in 2..8 {
+        ledger.reserve(&new_settlement(n), WAIT_MS).await.unwrap();
+        let key = new_settlement(n).key;
+        assert!(ledger.find_settlement(&key).await.unwrap().is_some());
+    }
 }
 
 async fn u3_a_key_is_reserved_once_and_reads_back(ledger: impl Store) {
