@@ -29,8 +29,19 @@ pub enum Inspection {
 pub enum Intent<'a> {
     /// Move one payment.
     Transfer(&'a PaymentRequest),
+    /// Move several payments, none of which depends on another. Each has a [`Chain::share`].
+    Batch(&'a [&'a PaymentRequest]),
     /// Use the nonce up and do nothing, because the payment it was meant for is dead.
     NoOp,
+}
+
+/// What one transaction has room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchRoom {
+    /// Most payments.
+    pub members: usize,
+    /// Most that their shares may sum up to, in gas or the chain's like.
+    pub gas: u64,
 }
 
 /// A place in a lane.
@@ -121,6 +132,13 @@ pub trait Chain: Send + Sync {
     /// # Errors
     /// The reason why it cannot be a payment here.
     fn read(&self, request: &PaymentRequest) -> Result<Authorization, Reason>;
+
+    /// What a transaction for several payments has room for. `None`: every payment goes alone.
+    fn batch_room(&self) -> Option<BatchRoom>;
+
+    /// What this payment adds to a transaction that it shares, in gas or the chain's like. `None`:
+    /// it goes alone. Decided without I/O.
+    fn share(&self, request: &PaymentRequest) -> Option<u64>;
 
     /// *Inspect*: would this payment settle now? Static checks and the signature first, then at
     /// most one round trip for a payer without code.

@@ -11,7 +11,9 @@ pub mod observation;
 #[cfg(feature = "simulated")]
 pub mod simulated;
 
-pub use adapter::{Broadcast, Chain, Fees, Inspection, Intent, LaneState, Prepared, Slot};
+pub use adapter::{
+    BatchRoom, Broadcast, Chain, Fees, Inspection, Intent, LaneState, Prepared, Slot,
+};
 pub use authorization::Authorization;
 pub use error::ChainError;
 pub use observation::{DeathCause, DeathProof, Evidence, Observation, Outcome, Watch};

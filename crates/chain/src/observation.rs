@@ -28,7 +28,7 @@ pub struct Observation {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// Nothing is proven. `in_pool` lists own transactions that the endpoint still knows as
-    /// pending, `reverted` those that were mined without effect.
+    /// pending, `reverted` those that were mined without effect on this payment.
     Unknown {
         /// Own transactions waiting in the endpoint's pool.
         in_pool: Vec<String>,
@@ -41,7 +41,8 @@ pub enum Outcome {
     Dead(DeathProof),
 }
 
-/// An own transaction that was mined without effect.
+/// An own transaction that was mined without effect on the payment: it reverted, or the payment's
+/// part of it did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reverted {
     /// The transaction.
@@ -63,6 +64,8 @@ pub struct Evidence {
     pub block_hash: String,
     /// Gas used by the whole transaction.
     pub gas_used: u64,
+    /// Payments that the transaction made, this one included, as far as its logs tell.
+    pub payments: u64,
 }
 
 /// Why the authorization is dead.

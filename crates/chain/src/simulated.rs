@@ -36,6 +36,8 @@ pub struct Faults {
     pub signer_down: bool,
     /// The signers have nothing to pay for gas with.
     pub no_gas_money: bool,
+    /// Transactions for several payments run out of gas and do nothing.
+    pub batches_revert: bool,
 }
 
 /// The chain. Share it by `Arc`.
@@ -63,6 +65,7 @@ struct State {
     /// Transactions that were not made by an engine; no two have one hash.
     outside: u64,
     broadcasts: u64,
+    batch_members: usize,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -76,7 +79,8 @@ struct Block {
 #[derive(Clone, Debug)]
 struct Mined {
     transaction: Transaction,
-    moved: Option<Moved>,
+    /// In the order of its requests; those that did nothing are left out.
+    moved: Vec<Moved>,
     cancelled: Option<(Address, B256)>,
 }
 
@@ -101,7 +105,7 @@ struct Transaction {
     nonce: u64,
     /// Only a higher tip replaces it in the pool.
     tip_wei: u128,
-    request: Option<PaymentRequest>,
+    requests: Vec<PaymentRequest>,
     /// Payer and nonce of an authorization that its payer cancels.
     cancels: Option<(Address, B256)>,
 }
@@ -200,7 +204,7 @@ impl SimulatedChain {
     pub fn front_run(&self, request: &PaymentRequest) {
         let mut state = self.lock();
         let nonce = state.free_nonce("stranger");
-        state.put_from_outside("stranger", nonce, Some(request.clone()), None);
+        state.put_from_outside("stranger", nonce, vec![request.clone()], None);
         state.mine(self.chain_id);
     }
 
@@ -209,7 +213,7 @@ impl SimulatedChain {
     pub fn use_nonce(&self, signer: &str) {
         let mut state = self.lock();
         let nonce = state.mined_nonces.get(signer).copied().unwrap_or_default();
-        state.put_from_outside(signer, nonce, None, None);
+        state.put_from_outside(signer, nonce, Vec::new(), None);
         state.mine(self.chain_id);
     }
 
@@ -217,7 +221,7 @@ impl SimulatedChain {
     pub fn cancel(&self, from: Address, nonce: B256) {
         let mut state = self.lock();
         let place = state.free_nonce("payer");
-        state.put_from_outside("payer", place, None, Some((from, nonce)));
+        state.put_from_outside("payer", place, Vec::new(), Some((from, nonce)));
         state.mine(self.chain_id);
     }
 
@@ -237,6 +241,20 @@ impl SimulatedChain {
     #[must_use]
     pub fn transfers(&self) -> usize {
         let state = self.lock();
-        state.blocks.iter().flat_map(|b| &b.transactions).filter(|t| t.moved.is_some()).count()
+        state.blocks.iter().flat_map(|b| &b.transactions).map(|t| t.moved.len()).sum()
+    }
+
+    /// How many payments each mined transaction of a signer held, in the order of the chain.
+    #[must_use]
+    pub fn batches(&self, signer: &str) -> Vec<usize> {
+        let state = self.lock();
+        let mined = state.blocks.iter().flat_map(|block| &block.transactions);
+        let own = mined.filter(|mined| mined.transaction.signer == signer);
+        own.map(|mined| mined.transaction.requests.len()).collect()
+    }
+
+    /// From now on a transaction takes at most so many payments; 1 is what a new chain does.
+    pub fn set_batch_members(&self, members: usize) {
+        self.lock().batch_members = members;
     }
 }

@@ -4,6 +4,7 @@
 //! It works in rounds over what the ledger says, so that a crash, a lost answer or another process
 //! that held the lane before leave nothing behind in memory that matters.
 
+mod group;
 mod round;
 
 use std::collections::HashMap;

@@ -2,6 +2,7 @@
 //! it. The only one who says that a payment was made, that it never will be, or that the chain
 //! took it back. It signs and sends nothing.
 
+mod counted;
 mod look;
 
 use std::collections::HashMap;
@@ -13,6 +14,7 @@ use futures::StreamExt as _;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use self::counted::Counted;
 use crate::desk::Desk;
 use crate::tenure::Tenure;
 
@@ -55,11 +57,13 @@ pub(crate) struct Reconciler {
     pub(crate) desk: Arc<Desk>,
     /// Payments whose nonce is used though none of our transactions is to be found, since when.
     missing: Mutex<HashMap<PaymentKey, Instant>>,
+    /// Transactions whose gas was counted.
+    counted: Counted,
 }
 
 impl Reconciler {
     pub(crate) fn new(desk: Arc<Desk>) -> Self {
-        Self { desk, missing: Mutex::default() }
+        Self { desk, missing: Mutex::default(), counted: Counted::default() }
     }
 
     /// Looks at everything that is due. `true`: there may be more.

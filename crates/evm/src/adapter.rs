@@ -6,16 +6,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use alloy_primitives::Address;
 use async_trait::async_trait;
 use faregate_chain::{
-    Authorization, Broadcast, Chain, ChainError, Fees, Inspection, Intent, LaneState, Observation,
-    Prepared, Slot, Watch,
+    Authorization, BatchRoom, Broadcast, Chain, ChainError, Fees, Inspection, Intent, LaneState,
+    Observation, Prepared, Slot, Watch,
 };
 use faregate_protocol::{Network, PaymentRequest, Reason, SupportedKind, X402_VERSION};
 
 use crate::assets::Assets;
+use crate::batch::{self, Batching};
 use crate::claim::Claim;
 use crate::code_seen::CodeSeen;
 use crate::config::{EvmConfig, TransactionType};
 use crate::fees::FeeSource;
+use crate::mechanisms::eip3009::Overload;
 use crate::rpc::{Call, Rpc, call, decode};
 use crate::schemes::exact;
 use crate::signer::TransactionSigner;
@@ -33,6 +35,7 @@ pub struct EvmChain {
     pub(crate) signers: Vec<Arc<dyn TransactionSigner>>,
     /// Payers that were seen to have code.
     pub(crate) contract_payers: CodeSeen,
+    pub(crate) batching: Batching,
     signers_checked: AtomicBool,
 }
 
@@ -70,6 +73,7 @@ impl EvmChain {
             rpc,
             signers: config.signers,
             contract_payers: CodeSeen::default(),
+            batching: Batching::new(config.batch),
             signers_checked: AtomicBool::new(false),
         };
         chain.check_endpoints().await?;
@@ -101,6 +105,13 @@ impl EvmChain {
         }
         if let Err(error) = self.assets.check_all(&self.rpc).await {
             tracing::warn!(network = %self.network, %error, "no asset is served yet");
+        }
+        match self.batching.check(&self.rpc).await {
+            Err(error @ ChainError::Unsupported { .. }) => return Err(error),
+            Err(error) => {
+                tracing::warn!(network = %self.network, %error, "Multicall3 not looked for");
+            }
+            Ok(()) => {}
         }
         Ok(())
     }
@@ -169,6 +180,17 @@ impl Chain for EvmChain {
         }
     }
 
+    fn batch_room(&self) -> Option<BatchRoom> {
+        self.batching.room()
+    }
+
+    fn share(&self, request: &PaymentRequest) -> Option<u64> {
+        let claim = Claim::read(self, request).ok()?;
+        let by_key = !self.contract_payers.contains(claim.payment.authorization.from)
+            && matches!(claim.overload(false), Some(Overload::Parts(_)));
+        (by_key && claim.pays_as_required()).then(|| batch::share(claim.asset.profile.gas_limit))
+    }
+
     async fn inspect(
         &self,
         request: &PaymentRequest,
@@ -201,6 +223,7 @@ impl Chain for EvmChain {
 
     async fn ready(&self) -> Result<(), ChainError> {
         self.check_signers().await?;
+        self.batching.check_once(&self.rpc).await?;
         self.assets.check_all(&self.rpc).await
     }
 }

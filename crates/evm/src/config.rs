@@ -10,6 +10,7 @@ use faregate_protocol::{Network, assets};
 use url::Url;
 
 use crate::assets::AssetProfile;
+use crate::batch::BatchMode;
 use crate::limits::{
     DEFAULT_CALL_TIMEOUT, DEFAULT_MAX_FEE_PER_GAS_WEI, DEFAULT_MIN_TIP_WEI, MAX_ENDPOINTS,
     MAX_TRANSFER_GAS, NO_OP_GAS,
@@ -35,6 +36,8 @@ pub struct EvmConfig {
     pub min_tip_wei: u128,
     /// How gas is offered. Default EIP-1559.
     pub transaction_type: TransactionType,
+    /// Whether payments share transactions. Default [`BatchMode::Auto`].
+    pub batch: BatchMode,
 }
 
 /// How a transaction says what it pays for gas.
@@ -65,6 +68,7 @@ impl EvmConfig {
             max_fee_per_gas_wei: DEFAULT_MAX_FEE_PER_GAS_WEI,
             min_tip_wei: DEFAULT_MIN_TIP_WEI,
             transaction_type: TransactionType::default(),
+            batch: BatchMode::default(),
         }
     }
 

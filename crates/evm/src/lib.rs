@@ -15,6 +15,7 @@
 
 pub mod adapter;
 pub mod assets;
+pub mod batch;
 mod broadcast;
 mod claim;
 mod code_seen;
@@ -36,6 +37,7 @@ pub mod wallet;
 
 pub use adapter::EvmChain;
 pub use assets::AssetProfile;
+pub use batch::BatchMode;
 pub use config::{EvmConfig, TransactionType};
 pub use mechanisms::eip3009::{SignError, random_nonce, sign_authorization};
 pub use signer::{SignerError, TransactionSigner};

@@ -45,6 +45,19 @@ pub const MAX_TRANSFER_GAS: u64 = 2_000_000;
 /// Gas of a plain transfer of nothing, which fills a slot whose payment is dead.
 pub const NO_OP_GAS: u64 = 21_000;
 
+/// Most payments in one transaction.
+pub const BATCH_MEMBERS: usize = 100;
+/// A transaction for several payments may use this part of a block: one tenth.
+pub const BATCH_SHARE_OF_BLOCK: u64 = 10;
+/// Most gas of one transaction on any chain (EIP-7825).
+pub const MAX_TRANSACTION_GAS: u64 = 1 << 24;
+/// Gas that a transaction for several payments uses apart from them: the transaction itself and
+/// the loop of Multicall3.
+pub const BATCH_BASE_GAS: u64 = 40_000;
+/// What a payment costs in a batch beyond its call: its bytes in the transaction, the call, its
+/// result.
+pub const BATCH_MEMBER_GAS: u64 = 15_000;
+
 /// How long a contract that was seen is taken to be still there.
 pub const CODE_SEEN_FOR: Duration = Duration::from_secs(15 * 60);
 /// Most contracts that are remembered.

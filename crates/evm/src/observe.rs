@@ -137,9 +137,16 @@ async fn observe_at(rpc: &Rpc, subject: &Subject) -> Result<Observation, ChainEr
 }
 
 async fn judge(rpc: &Rpc, subject: &Subject, view: &mut View) -> Result<Outcome, ChainError> {
+    let mut without_effect = Vec::new();
     for receipt in &view.receipts {
         if let Some(evidence) = paid(rpc, subject, view, receipt).await? {
             return Ok(Outcome::Paid(evidence));
+        }
+        if passed_over(rpc, subject, view, receipt).await? {
+            without_effect.push(Reverted {
+                transaction: receipt.transaction.to_string(),
+                gas_used: receipt.gas_used,
+            });
         }
     }
     if view.used {
@@ -149,13 +156,27 @@ async fn judge(rpc: &Rpc, subject: &Subject, view: &mut View) -> Result<Outcome,
     } else if let Some(proof) = expired(rpc, subject, view).await? {
         return Ok(Outcome::Dead(proof));
     }
-    let reverted = view.receipts.iter().filter(|receipt| !receipt.succeeded).map(|receipt| {
-        Reverted { transaction: receipt.transaction.to_string(), gas_used: receipt.gas_used }
-    });
     Ok(Outcome::Unknown {
-        reverted: reverted.collect(),
+        reverted: without_effect,
         in_pool: view.in_pool.iter().map(ToString::to_string).collect(),
     })
+}
+
+/// Whether a transaction of ours was mined without touching this payment: it reverted, or it was a
+/// batch in which this member failed.
+async fn passed_over(
+    rpc: &Rpc,
+    subject: &Subject,
+    view: &View,
+    receipt: &Receipt,
+) -> Result<bool, ChainError> {
+    if !receipt.succeeded {
+        return Ok(true);
+    }
+    let touched = receipt.logs.iter().any(|log| evidence::is_use(log, &subject.movement));
+    Ok(!view.used
+        && !touched
+        && view.is_canonical(rpc, receipt.block_number, receipt.block_hash).await?)
 }
 
 /// The evidence in one receipt: status, place after the claim, the pair of logs, canonical block.
@@ -183,6 +204,7 @@ async fn paid(
         block_number: receipt.block_number,
         block_hash: receipt.block_hash.to_string(),
         gas_used: receipt.gas_used,
+        payments: evidence::uses(&receipt.logs),
     }))
 }
 

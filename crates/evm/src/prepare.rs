@@ -9,11 +9,14 @@ use faregate_chain::{ChainError, Fees, Intent, Prepared, Slot};
 use faregate_protocol::{PaymentRequest, address};
 
 use crate::adapter::EvmChain;
+use crate::batch;
 use crate::claim::Claim;
 use crate::config::TransactionType;
+use crate::contracts::MULTICALL3;
+use crate::erc6492::Presented;
 use crate::limits::{NO_OP_GAS, SIGN_TIMEOUT};
-use crate::mechanisms::eip3009;
-use crate::signature;
+use crate::mechanisms::eip3009::{self, Overload};
+use crate::signature::{self, Parts};
 use crate::signer::TransactionSigner;
 
 struct Errand {
@@ -32,9 +35,11 @@ pub(crate) async fn prepare(
     let signer = chain.signer(&slot.signer)?;
     let errand = match intent {
         Intent::Transfer(request) => transfer(chain, request)?,
+        Intent::Batch(requests) => several(chain, requests)?,
         Intent::NoOp => Errand { to: signer.address(), input: Bytes::new(), gas_limit: NO_OP_GAS },
     };
     chain.check_signers_once().await?;
+    chain.batching.check_once(&chain.rpc).await?;
     let mut fee = chain.fees.now(&chain.rpc).await?;
     if let Some(replaced) = replaces {
         fee = chain.fees.above(fee, replaced)?;
@@ -52,20 +57,45 @@ pub(crate) async fn prepare(
     Ok(Prepared { transaction, raw, max_fee_wei, tip_wei, gas_limit })
 }
 
-fn transfer(chain: &EvmChain, request: &PaymentRequest) -> Result<Errand, ChainError> {
+const UNSIGNED: ChainError =
+    ChainError::Unsupported { detail: "settling what carries no signature" };
+
+/// What is signed must be a payment that pays its price.
+fn payment<'a>(chain: &'a EvmChain, request: &'a PaymentRequest) -> Result<Claim<'a>, ChainError> {
     let claim = Claim::read(chain, request)
         .map_err(|_| ChainError::Unsupported { detail: "settling what is no payment here" })?;
     if !claim.pays_as_required() {
         return Err(ChainError::Unsupported { detail: "settling what does not pay its price" });
     }
+    Ok(claim)
+}
+
+fn transfer(chain: &EvmChain, request: &PaymentRequest) -> Result<Errand, ChainError> {
+    let claim = payment(chain, request)?;
     let payer = claim.payment.authorization.from;
-    let overload = claim.overload(chain.contract_payers.contains(payer));
-    let overload =
-        overload.ok_or(ChainError::Unsupported { detail: "settling what carries no signature" })?;
+    let overload = claim.overload(chain.contract_payers.contains(payer)).ok_or(UNSIGNED)?;
     Ok(Errand {
         to: claim.asset.profile.address,
         input: eip3009::calldata(&claim.payment.authorization, &overload),
         gas_limit: claim.asset.profile.gas_limit,
+    })
+}
+
+fn several(chain: &EvmChain, requests: &[&PaymentRequest]) -> Result<Errand, ChainError> {
+    let (mut calls, mut shares) = (Vec::with_capacity(requests.len()), 0_u64);
+    for request in requests {
+        let claim = payment(chain, request)?;
+        // Whatever is known of its payer by now: a transaction that replaces another says the same.
+        let Presented::Plain(signature) = &claim.presented else { return Err(UNSIGNED) };
+        let overload = Parts::read(signature).map(Overload::Parts).ok_or(UNSIGNED)?;
+        let token = &claim.asset.profile;
+        shares = shares.saturating_add(batch::share(token.gas_limit));
+        calls.push((token.address, eip3009::calldata(&claim.payment.authorization, &overload)));
+    }
+    Ok(Errand {
+        to: MULTICALL3,
+        input: batch::calldata(calls),
+        gas_limit: batch::gas_limit(shares),
     })
 }
 

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
+#[path = "it/batches.rs"]
+mod batches;
 #[path = "it/contract_payers.rs"]
 mod contract_payers;
 #[path = "it/death.rs"]

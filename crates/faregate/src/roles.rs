@@ -267,6 +267,7 @@ fn evm_config(chain: &ChainSettings) -> anyhow::Result<EvmConfig> {
     config.call_timeout = chain.rpc_timeout;
     config.max_fee_per_gas_wei = chain.max_fee_wei;
     config.transaction_type = chain.transaction_type;
+    config.batch = chain.batch;
     Ok(config)
 }
 

@@ -43,7 +43,7 @@ pub use records::{
 pub use sealing::Sealer;
 pub use settlements::{
     Attempt, EvidenceRow, LaneRows, Lease, NewSettlement, Reserved, Settlement, SettlementStore,
-    SlotRow,
+    SlotMember, SlotRow,
 };
 pub use sqlite::SqliteLedger;
 pub use transitions::{ClaimState, SettlementState, SlotKind, SlotState};

@@ -110,15 +110,38 @@ pub struct SlotRow {
     pub nonce: u64,
     /// What it is for.
     pub kind: SlotKind,
-    /// The payment it was allocated for; none for a no-op.
-    pub key: Option<PaymentKey>,
-    /// That payment still lives in it.
-    pub live: bool,
+    /// The payments it was allocated for, in the order of their keys; none for a no-op.
+    pub members: Vec<SlotMember>,
     /// Its signed transactions, oldest first.
     pub attempts: Vec<Attempt>,
     /// How long ago the newest of them was stored, in milliseconds of the ledger's clock; 0 without
     /// one.
     pub age_ms: u64,
+}
+
+/// A payment in a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlotMember {
+    /// Which.
+    pub key: PaymentKey,
+    /// It still lives there: neither its proof nor its end is known, and it was not taken out.
+    pub live: bool,
+}
+
+impl SlotRow {
+    /// The kind of a slot for so many payments.
+    pub(crate) const fn kind_of(members: usize) -> SlotKind {
+        match members {
+            0 => SlotKind::NoOp,
+            1 => SlotKind::Single,
+            _ => SlotKind::Batch,
+        }
+    }
+
+    /// The kind it has once it keeps only these of its payments.
+    pub(crate) fn kind_with(&self, keep: &[PaymentKey]) -> SlotKind {
+        Self::kind_of(self.members.iter().filter(|member| keep.contains(&member.key)).count())
+    }
 }
 
 /// Signed bytes. They hold a bearer authorization, so `Debug` leaves them out.
@@ -235,9 +258,9 @@ pub trait SettlementStore: PayeeStore {
     /// [`LedgerError`].
     async fn lane(&self, network: &str, signer: &str) -> Result<LaneRows, LedgerError>;
 
-    /// The lane's next nonce, at least `floor_nonce`, for this payment: stores an EMPTY slot with
-    /// the payment alive in it (U6, U7), in one transaction. `None`: the payment is not RESERVED
-    /// any more, or lives in a slot.
+    /// The lane's next nonce, at least `floor_nonce`, for these payments: stores an EMPTY slot with
+    /// those of them alive in it that are RESERVED and live in no slot (U6, U7), in one
+    /// transaction. `None`: there are none.
     ///
     /// # Errors
     /// [`LedgerError::LeaseLost`] among others.
@@ -247,11 +270,11 @@ pub trait SettlementStore: PayeeStore {
         network: &str,
         signer: &str,
         floor_nonce: u64,
-        key: &PaymentKey,
+        keys: &[PaymentKey],
     ) -> Result<Option<SlotRow>, LedgerError>;
 
-    /// Stores signed bytes for a slot, before they leave: slot and payment become SIGNED. `false`:
-    /// the slot changed, or its payment is not RESERVED any more; send nothing.
+    /// Stores signed bytes for a slot, before they leave: slot and payments become SIGNED. `false`:
+    /// the slot changed, or one of its payments is not RESERVED any more; send nothing.
     ///
     /// # Errors
     /// [`LedgerError`]: whether they are stored is unknown; read the lane before going on.
@@ -262,12 +285,23 @@ pub trait SettlementStore: PayeeStore {
         attempt: &Attempt,
     ) -> Result<bool, LedgerError>;
 
-    /// An EMPTY slot whose payment will not be sent in it becomes a no-op that still has to be
-    /// signed. `false`: it was not EMPTY.
+    /// An EMPTY slot keeps these of its payments, the others will not be sent in it; without any
+    /// it becomes a no-op, which still has to be signed. `false`: it is not EMPTY, or a no-op.
     ///
     /// # Errors
     /// [`LedgerError::LeaseLost`] among others.
-    async fn make_no_op(&self, lease: &Lease, slot: &SlotRow) -> Result<bool, LedgerError>;
+    async fn keep_members(
+        &self,
+        lease: &Lease,
+        slot: &SlotRow,
+        keep: &[PaymentKey],
+    ) -> Result<bool, LedgerError>;
+
+    /// An endpoint has taken the slot's transaction: its payments that are SIGNED become BROADCAST.
+    ///
+    /// # Errors
+    /// [`LedgerError::LeaseLost`] among others.
+    async fn acknowledge(&self, lease: &Lease, slot: &SlotRow) -> Result<(), LedgerError>;
 
     /// Transactions with these nonces were mined. Payments that live in them are due for a look.
     ///

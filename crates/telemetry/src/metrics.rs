@@ -27,12 +27,16 @@ const PAYMENT_DURATION: &str = "x402_payment_duration_seconds";
 const ACTIVE_PAYMENTS: &str = "x402_active_payments";
 const FACILITATOR_REQUESTS: &str = "x402_facilitator_requests";
 const GAS_USED: &str = "x402_gas_used";
+const GAS_PER_PAYMENT: &str = "faregate_gas_per_payment";
+const PAYMENTS_PER_TRANSACTION: &str = "faregate_payments_per_transaction";
 const BUILD: &str = "faregate_build";
 const SIGNER_BALANCE: &str = "faregate_signer_balance_wei";
 const UNRESOLVED_PAYMENTS: &str = "faregate_unresolved_payments";
 
 const DURATION_BUCKETS_SECS: [f64; 6] = [0.1, 0.5, 1.0, 2.0, 5.0, 10.0];
 const GAS_BUCKETS: [f64; 5] = [50_000.0, 100_000.0, 150_000.0, 200_000.0, 250_000.0];
+
+const PAYMENT_BUCKETS: [f64; 7] = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0];
 
 const SCHEMES: [&str; 2] = ["exact", "upto"];
 const OTHER: &str = "other";
@@ -91,6 +95,8 @@ struct Inner {
     active_payments: Family<NetworkLabels, Gauge>,
     facilitator_requests: Family<RequestLabels, Counter>,
     gas_used: Family<NetworkLabels, Histogram, Buckets>,
+    gas_per_payment: Family<NetworkLabels, Histogram, Buckets>,
+    payments_per_transaction: Family<NetworkLabels, Histogram, Buckets>,
     signer_balance: Family<SignerLabels, BalanceGauge>,
     unresolved_payments: Gauge,
 }
@@ -121,6 +127,8 @@ impl Metrics {
             active_payments: Family::default(),
             facilitator_requests: Family::default(),
             gas_used: Family::new_with_constructor(Buckets(&GAS_BUCKETS)),
+            gas_per_payment: Family::new_with_constructor(Buckets(&GAS_BUCKETS)),
+            payments_per_transaction: Family::new_with_constructor(Buckets(&PAYMENT_BUCKETS)),
             signer_balance: Family::default(),
             unresolved_payments: Gauge::default(),
         };
@@ -163,10 +171,24 @@ impl Metrics {
         self.inner.facilitator_requests.get_or_create_owned(&labels).inc();
     }
 
-    /// Gas that a mined settlement used, in units of gas. `x402_gas_used`.
+    /// Gas that a mined transaction used, in units of gas. `x402_gas_used`.
     pub fn gas_used(&self, network: &str, gas: u64) {
         let labels = NetworkLabels { network: self.network(network) };
         self.inner.gas_used.get_or_create_owned(&labels).observe(gas as f64);
+    }
+
+    /// A payment's part of the gas of its transaction. `faregate_gas_per_payment`.
+    pub fn gas_per_payment(&self, network: &str, gas: u64) {
+        let labels = NetworkLabels { network: self.network(network) };
+        self.inner.gas_per_payment.get_or_create_owned(&labels).observe(gas as f64);
+    }
+
+    /// Payments that a mined transaction made: how full batches are.
+    /// `faregate_payments_per_transaction`.
+    pub fn payments_per_transaction(&self, network: &str, payments: u64) {
+        let labels = NetworkLabels { network: self.network(network) };
+        let histogram = self.inner.payments_per_transaction.get_or_create_owned(&labels);
+        histogram.observe(payments as f64);
     }
 
     /// Balance of a signer of the configuration, in wei (a double is exact enough for a graph and
@@ -232,6 +254,16 @@ impl Inner {
             self.facilitator_requests.clone(),
         );
         registry.register(GAS_USED, "Gas used for settlement transactions", self.gas_used.clone());
+        registry.register(
+            GAS_PER_PAYMENT,
+            "A payment's part of the gas of its transaction",
+            self.gas_per_payment.clone(),
+        );
+        registry.register(
+            PAYMENTS_PER_TRANSACTION,
+            "Payments that a settlement transaction made",
+            self.payments_per_transaction.clone(),
+        );
         registry.register(BUILD, "What runs", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         registry.register(
             SIGNER_BALANCE,

@@ -5,7 +5,7 @@ use faregate_protocol::{Network, PaymentKey, PaymentRequest, Reason, SupportedKi
 
 use super::{SimulatedChain, State, TRANSFER_GAS, Transaction, Use};
 use crate::{
-    Authorization, Broadcast, Chain, ChainError, DeathCause, DeathProof, Evidence, Fees,
+    Authorization, BatchRoom, Broadcast, Chain, ChainError, DeathCause, DeathProof, Evidence, Fees,
     Inspection, Intent, LaneState, Observation, Outcome, Prepared, Slot, Watch,
     observation::Reverted,
 };
@@ -55,6 +55,15 @@ impl Chain for SimulatedChain {
         })
     }
 
+    fn batch_room(&self) -> Option<BatchRoom> {
+        let members = self.lock().batch_members;
+        (members > 1).then_some(BatchRoom { members, gas: u64::MAX })
+    }
+
+    fn share(&self, _request: &PaymentRequest) -> Option<u64> {
+        Some(TRANSFER_GAS)
+    }
+
     async fn inspect(
         &self,
         request: &PaymentRequest,
@@ -97,14 +106,20 @@ impl Chain for SimulatedChain {
         if state.faults.signer_down {
             return Err(ChainError::Signer { detail: "the simulated signer is down" });
         }
-        let request = match intent {
-            Intent::Transfer(request) => Some(request.clone()),
-            Intent::NoOp => None,
+        let requests: Vec<_> = match intent {
+            Intent::Transfer(request) => vec![request.clone()],
+            Intent::Batch(requests) => requests.iter().map(|&request| request.clone()).collect(),
+            Intent::NoOp => Vec::new(),
         };
-        let what = request.as_ref().map_or("noop".to_owned(), |r| {
+        let name = |r: &PaymentRequest| {
             PaymentKey::of(&r.payment_payload, &r.payment_requirements)
                 .map_or("?".to_owned(), |(key, _)| key.short())
-        });
+        };
+        let what = match requests.iter().map(name).collect::<Vec<_>>() {
+            names if names.is_empty() => "noop".to_owned(),
+            names => names.join("+"),
+        };
+        let gas_limit = TRANSFER_GAS.saturating_mul(requests.len().max(1) as u64);
         let tip_wei = replaces.map_or(1, |fees| fees.tip_wei.saturating_add(1));
         let hash = format!("0x{}-{}-{what}-{tip_wei}", slot.signer, slot.nonce);
         let transaction = Transaction {
@@ -112,18 +127,12 @@ impl Chain for SimulatedChain {
             signer: slot.signer.clone(),
             nonce: slot.nonce,
             tip_wei,
-            request,
+            requests,
             cancels: None,
         };
         let raw = serde_json::to_vec(&transaction)
             .map_err(|_| ChainError::Unsupported { detail: "not JSON" })?;
-        Ok(Prepared {
-            transaction: hash,
-            raw,
-            max_fee_wei: tip_wei,
-            tip_wei,
-            gas_limit: TRANSFER_GAS,
-        })
+        Ok(Prepared { transaction: hash, raw, max_fee_wei: tip_wei, tip_wei, gas_limit })
     }
 
     async fn broadcast(&self, raw: &[u8]) -> Broadcast {
@@ -177,7 +186,7 @@ impl Chain for SimulatedChain {
                 .filter(|t| watch.transactions.contains(&t.hash))
                 .map(|t| t.hash.clone())
                 .collect(),
-            reverted: state.reverted(watch.transactions),
+            reverted: state.reverted(watch.transactions, from, nonce),
         };
         let outcome = match state.authorizations.get(&(from, nonce)) {
             Some(Use::Moved { to, block }) => {
@@ -236,25 +245,34 @@ impl State {
         nonce: alloy_primitives::B256,
     ) -> Option<Evidence> {
         self.blocks.iter().enumerate().find_map(|(number, block)| {
-            let index = block.transactions.iter().position(|mined| {
-                mined.moved.as_ref().is_some_and(|m| m.from == from && m.nonce == nonce)
-            })?;
-            let mined = block.transactions.get(index)?;
+            let moves = block
+                .transactions
+                .iter()
+                .flat_map(|mined| mined.moved.iter().map(move |moved| (mined, moved)));
+            let (index, (mined, _)) =
+                moves.enumerate().find(|(_, (_, m))| m.from == from && m.nonce == nonce)?;
             Some(Evidence {
                 transaction: mined.transaction.hash.clone(),
                 log_index: index as u64,
                 block_number: number as u64,
                 block_hash: format!("0xblock{}", block.id),
-                gas_used: TRANSFER_GAS,
+                gas_used: TRANSFER_GAS.saturating_mul(mined.transaction.requests.len() as u64),
+                payments: mined.moved.len() as u64,
             })
         })
     }
 
-    fn reverted(&self, transactions: &[String]) -> Vec<Reverted> {
+    fn reverted(
+        &self,
+        transactions: &[String],
+        from: alloy_primitives::Address,
+        nonce: alloy_primitives::B256,
+    ) -> Vec<Reverted> {
         self.blocks
             .iter()
             .flat_map(|block| &block.transactions)
-            .filter(|mined| mined.moved.is_none() && transactions.contains(&mined.transaction.hash))
+            .filter(|mined| transactions.contains(&mined.transaction.hash))
+            .filter(|mined| !mined.moved.iter().any(|m| m.from == from && m.nonce == nonce))
             .map(|mined| Reverted {
                 transaction: mined.transaction.hash.clone(),
                 gas_used: TRANSFER_GAS,

@@ -54,14 +54,15 @@ impl State {
         &mut self,
         signer: &str,
         nonce: u64,
-        request: Option<PaymentRequest>,
+        requests: Vec<PaymentRequest>,
         cancels: Option<(Address, B256)>,
     ) {
         self.outside += 1;
         let hash = format!("0x{signer}-by-hand-{}", self.outside);
         let signer = signer.to_owned();
         let place = (signer.clone(), nonce);
-        let transaction = Transaction { hash, signer, nonce, tip_wei: u128::MAX, request, cancels };
+        let transaction =
+            Transaction { hash, signer, nonce, tip_wei: u128::MAX, requests, cancels };
         self.pool.insert(place, transaction);
     }
 
@@ -75,9 +76,17 @@ impl State {
         Some(cancelled)
     }
 
+    /// Each payment by itself, as Multicall3 does with `allowFailure`.
+    fn execute(&mut self, transaction: &Transaction, chain_id: u64, block: u64) -> Vec<Moved> {
+        if self.faults.batches_revert && transaction.requests.len() > 1 {
+            return Vec::new();
+        }
+        let requests = transaction.requests.iter();
+        requests.filter_map(|request| self.transfer(request, chain_id, block)).collect()
+    }
+
     /// `None`: it did nothing or reverted.
-    fn execute(&mut self, transaction: &Transaction, chain_id: u64, block: u64) -> Option<Moved> {
-        let request = transaction.request.as_ref()?;
+    fn transfer(&mut self, request: &PaymentRequest, chain_id: u64, block: u64) -> Option<Moved> {
         let (_, read) =
             PaymentKey::of(&request.payment_payload, &request.payment_requirements).ok()?;
         debug_assert_eq!(request.payment_requirements.network.evm_chain_id(), Some(chain_id));
@@ -108,7 +117,7 @@ impl State {
         if let Some(nonce) = self.mined_nonces.get_mut(&transaction.signer) {
             *nonce = nonce.saturating_sub(1);
         }
-        if let Some(Moved { from, to, nonce, amount }) = moved {
+        for Moved { from, to, nonce, amount } in moved.into_iter().rev() {
             self.authorizations.remove(&(from, nonce));
             let theirs = self.balances.get(&to).copied().unwrap_or_default();
             self.balances.insert(to, theirs.checked_sub(amount).unwrap_or_default());

@@ -1,17 +1,22 @@
 //! One round of a lane: close what was mined, heal, fill, send again, replace, take new work.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use faregate_chain::{Broadcast, ChainError, Fees, Inspection, Intent, LaneState, Prepared, Slot};
 use faregate_ledger::{
-    Attempt, LaneRows, Lease, Settlement, SettlementState as State, SlotKind, SlotRow,
+    Attempt, LaneRows, Lease, Settlement, SettlementState as State, SlotKind, SlotMember, SlotRow,
 };
-use faregate_protocol::PaymentKey;
+use faregate_protocol::PaymentRequest;
 use faregate_telemetry::crash_point;
 use serde_json::json;
 use tokio::time::Instant;
 
+use super::group::Group;
 use super::{Halt, Lane, Next, Sent};
+
+/// Full batches of wanted payments that a round reads.
+const BATCHES_READ_AHEAD: usize = 2;
 
 pub(super) async fn round(lane: &mut Lane, lease: &Lease) -> Result<Next, Halt> {
     let rows = lane.desk.store.lane(lane.desk.network(), &lane.signer).await?;
@@ -37,12 +42,11 @@ pub(super) async fn round(lane: &mut Lane, lease: &Lease) -> Result<Next, Halt> 
         };
     }
     let mut in_flight = open.len();
-    let wanted = if lane.can_pay_for_gas(chain) { wanted } else { Vec::new() };
-    for stored in wanted {
-        if in_flight >= lane.desk.limits.in_flight {
-            break;
-        }
-        if lane.take(lease, &rows, &stored, chain).await? {
+    let mut wanted = VecDeque::from(if lane.can_pay_for_gas(chain) { wanted } else { Vec::new() });
+    // Like a group commit: what became wanted while the last transaction was sent shares the next.
+    while in_flight < lane.desk.limits.in_flight {
+        let Some(group) = lane.next_group(lease, &mut wanted).await? else { break };
+        if lane.take(lease, &rows, group, chain).await? {
             in_flight += 1;
             sent = true;
         }
@@ -70,8 +74,11 @@ impl Lane {
     /// New work, as far as the lane has room for it.
     async fn wanted(&self, rows: &LaneRows) -> Result<Vec<Settlement>, Halt> {
         let room = self.desk.limits.in_flight.saturating_sub(rows.open.len());
-        // One more than fits, because a nonce may have been mined meanwhile.
-        let limit = u32::try_from(room.saturating_add(1)).unwrap_or(u32::MAX);
+        let members = self.desk.chain.batch_room().map_or(1, |room| room.members);
+        // One more than fits, because a nonce may have been mined meanwhile; of full batches no
+        // more than are soon sent.
+        let full = members.saturating_mul(room.min(BATCHES_READ_AHEAD));
+        let limit = u32::try_from(room.saturating_add(1).max(full)).unwrap_or(u32::MAX);
         Ok(self.desk.store.wanted(self.desk.network(), limit).await?)
     }
 
@@ -90,11 +97,11 @@ impl Lane {
         if mined.is_empty() {
             return Ok(());
         }
-        // Somebody else used a nonce before anything was signed for it: its payment, which would
-        // stay bound to the closed slot, needs another.
-        let unsigned = |slot: &&SlotRow| slot.kind == SlotKind::Single && slot.attempts.is_empty();
+        // Somebody else used a nonce before anything was signed for it: its payments, which would
+        // stay bound to the closed slot, need another.
+        let unsigned = |slot: &&SlotRow| slot.kind != SlotKind::NoOp && slot.attempts.is_empty();
         for slot in rows.open.iter().filter(|slot| mined.contains(&slot.nonce)).filter(unsigned) {
-            self.desk.store.make_no_op(lease, slot).await?;
+            self.desk.store.keep_members(lease, slot, &[]).await?;
         }
         let network = self.desk.network();
         self.desk.store.close_slots(lease, network, &self.signer, &mined).await?;
@@ -141,26 +148,48 @@ impl Lane {
         Ok(healed > 0)
     }
 
-    /// Takes a wanted payment up: nonce, signature, bytes, send.
+    /// The payments of the next transaction, at least one; `None` when nothing is left to take up.
+    async fn next_group(
+        &self,
+        lease: &Lease,
+        wanted: &mut VecDeque<Settlement>,
+    ) -> Result<Option<Vec<Settlement>>, Halt> {
+        let mut group = Group::new(self.desk.chain.as_ref());
+        while let Some(next) = wanted.pop_front() {
+            if !self.in_time(&next) || !self.worth_it(lease, &next).await? {
+                continue;
+            }
+            if let Some(next) = group.add(next) {
+                wanted.push_front(next);
+                break;
+            }
+        }
+        Ok(Some(group.members).filter(|members| !members.is_empty()))
+    }
+
+    /// Takes wanted payments up: nonce, signature, bytes, send.
     async fn take(
         &mut self,
         lease: &Lease,
         rows: &LaneRows,
-        stored: &Settlement,
+        group: Vec<Settlement>,
         chain: LaneState,
     ) -> Result<bool, Halt> {
-        if !self.in_time(stored) || !self.worth_it(lease, stored).await? {
-            return Ok(false);
-        }
         let floor = self.floor(rows, chain).await?;
         let network = self.desk.network();
-        let key = &stored.new.key;
-        let slot = self.desk.store.allocate_slot(lease, network, &self.signer, floor, key).await?;
-        crash_point!("F3");
-        match slot {
-            Some(slot) => self.fill(lease, &slot).await,
-            None => Ok(false),
+        let keys: Vec<_> = group.iter().map(|stored| stored.new.key).collect();
+        if group.iter().any(|stored| !stored.transactions.is_empty()) {
+            crash_point!("B3");
         }
+        let slot =
+            self.desk.store.allocate_slot(lease, network, &self.signer, floor, &keys).await?;
+        crash_point!("F3");
+        let Some(slot) = slot else { return Ok(false) };
+        if slot.kind == SlotKind::Batch {
+            crash_point!("B1");
+        }
+        // As they were read a moment ago: the ledger checks that they have not moved.
+        self.sign(lease, &slot, &group).await
     }
 
     /// The chain's nonce where it is ahead of the ledger's: somebody used the key, or the ledger
@@ -207,28 +236,50 @@ impl Lane {
         Ok(())
     }
 
-    /// Signs for an EMPTY slot, stores the bytes, sends them. A payment that nobody waits for any
-    /// more, or that has no time left, gives its nonce to a no-op. `true`: something was sent.
+    /// Signs for an EMPTY slot, stores the bytes, sends them. `true`: something was sent.
     async fn fill(&mut self, lease: &Lease, slot: &SlotRow) -> Result<bool, Halt> {
-        let stored = match slot.key.filter(|_| slot.kind == SlotKind::Single) {
-            Some(key) => self.desk.store.find_settlement(&key).await?,
-            None => None,
+        let stored = self.members(slot).await?;
+        self.sign(lease, slot, &stored).await
+    }
+
+    async fn members(&self, slot: &SlotRow) -> Result<Vec<Settlement>, Halt> {
+        let mut stored = Vec::with_capacity(slot.members.len());
+        for member in &slot.members {
+            stored.extend(self.desk.store.find_settlement(&member.key).await?);
+        }
+        Ok(stored)
+    }
+
+    /// As [`Self::fill`], with the payments that may be meant as the ledger has them. One that
+    /// nobody waits for any more, or that has no time left, leaves the slot; a slot without
+    /// payments is used up by a no-op.
+    async fn sign(
+        &mut self,
+        lease: &Lease,
+        slot: &SlotRow,
+        candidates: &[Settlement],
+    ) -> Result<bool, Halt> {
+        let find = |member: &SlotMember| {
+            candidates.iter().find(|stored| stored.new.key == member.key).filter(|stored| {
+                member.live
+                    && stored.state == State::Reserved
+                    && stored.wanted
+                    && self.in_time(stored)
+            })
         };
-        let usable = stored.as_ref().is_some_and(|stored| {
-            slot.live && stored.state == State::Reserved && stored.wanted && self.in_time(stored)
-        });
-        if slot.kind == SlotKind::Single && !usable {
-            self.desk.store.make_no_op(lease, slot).await?;
+        let stored: Vec<&Settlement> = slot.members.iter().filter_map(find).collect();
+        if stored.len() < slot.members.len() {
+            let keep: Vec<_> = stored.iter().map(|stored| stored.new.key).collect();
+            self.desk.store.keep_members(lease, slot, &keep).await?;
             return Ok(true);
         }
-        let intent = match &stored {
-            Some(stored) => Intent::Transfer(&stored.new.request),
-            None => Intent::NoOp,
-        };
-        match self.desk.chain.prepare(intent, &self.place(slot), None).await {
+        let requests: Vec<_> = stored.iter().map(|stored| &stored.new.request).collect();
+        match self.desk.chain.prepare(intent(&requests), &self.place(slot), None).await {
             Ok(prepared) => self.store_and_send(lease, slot, &prepared).await,
             Err(error @ ChainError::Unsupported { .. }) => {
-                self.cannot_sign(lease, stored.as_ref()).await?;
+                for stored in stored {
+                    self.cannot_sign(lease, stored).await?;
+                }
                 Err(error.into())
             }
             Err(error) => Err(error.into()),
@@ -236,8 +287,7 @@ impl Lane {
     }
 
     /// The adapter will never sign this. Counted, so that it does not hold up the lane for ever.
-    async fn cannot_sign(&self, lease: &Lease, stored: Option<&Settlement>) -> Result<(), Halt> {
-        let Some(stored) = stored else { return Ok(()) };
+    async fn cannot_sign(&self, lease: &Lease, stored: &Settlement) -> Result<(), Halt> {
         let tries = self.desk.store.count_try(&stored.new.key).await?;
         if tries >= self.desk.limits.tries {
             self.set_aside(lease, stored, "it cannot be signed").await?;
@@ -282,17 +332,16 @@ impl Lane {
 
     /// The same intent with higher fees, in the same nonce.
     async fn replace(&mut self, lease: &Lease, slot: &SlotRow) -> Result<bool, Halt> {
-        let stored = match slot.key {
-            Some(key) => self.desk.store.find_settlement(&key).await?,
-            None => None,
-        };
-        let intent = match &stored {
-            Some(stored) => Intent::Transfer(&stored.new.request),
-            None => Intent::NoOp,
-        };
+        let stored = self.members(slot).await?;
+        let requests: Vec<_> = stored.iter().map(|stored| &stored.new.request).collect();
         let Some(last) = slot.attempts.last() else { return Ok(false) };
+        if requests.len() < slot.members.len() {
+            tracing::error!(nonce = slot.nonce, "a payment of a signed transaction is missing");
+            return Err(Halt::Ledger);
+        }
         let replaced = Fees { max_fee_wei: last.max_fee_wei, tip_wei: last.tip_wei };
-        match self.desk.chain.prepare(intent, &self.place(slot), Some(replaced)).await {
+        let place = self.place(slot);
+        match self.desk.chain.prepare(intent(&requests), &place, Some(replaced)).await {
             Ok(prepared) => {
                 crash_point!("F10");
                 self.store_and_send(lease, slot, &prepared).await
@@ -354,24 +403,33 @@ impl Lane {
             None => last,
         };
         self.sent.insert(slot.nonce, Sent { attempts, waits_since, last });
-        let payment = slot.key.as_ref().map(PaymentKey::short).unwrap_or_default();
+        let payments = slot.members.len();
+        let payment = slot.members.first().map(|first| first.key.short()).unwrap_or_default();
         match said {
             Broadcast::Accepted | Broadcast::AlreadyKnown => {
-                tracing::debug!(payment, nonce = slot.nonce, ?said, "sent");
-                if let Some(key) = slot.key.filter(|_| slot.live) {
-                    let (from, to) = (State::Signed, State::Broadcast);
-                    let store = &self.desk.store;
-                    store.move_settlement(lease, &key, from, to, json!({})).await?;
+                tracing::debug!(payment, payments, nonce = slot.nonce, ?said, "sent");
+                if slot.members.iter().any(|member| member.live) {
+                    self.desk.store.acknowledge(lease, slot).await?;
                 }
             }
             // Unknown, or refused for now. The bytes are stored and are sent again; whether the
             // payment was made is for the reconciler to see.
             _ => {
                 let signer = &self.signer;
-                tracing::warn!(payment, nonce = slot.nonce, ?said, signer, "not acknowledged");
+                let nonce = slot.nonce;
+                tracing::warn!(payment, payments, nonce, ?said, signer, "not acknowledged");
             }
         }
         Ok(())
+    }
+}
+
+/// What a transaction for these payments is for.
+fn intent<'a>(requests: &'a [&'a PaymentRequest]) -> Intent<'a> {
+    match requests {
+        [] => Intent::NoOp,
+        [request] => Intent::Transfer(request),
+        requests => Intent::Batch(requests),
     }
 }
 

@@ -71,11 +71,11 @@ impl Reconciler {
                 if reverted.is_empty() {
                     return self.missing(lease, stored).await;
                 }
-                for own in &reverted {
-                    self.desk.metrics.gas_used(self.desk.network(), own.gas_used);
-                }
                 if !matches!(state, State::Signed | State::Broadcast) {
                     return self.rest(lease, stored).await;
+                }
+                for own in reverted.iter().filter(|own| self.counted.is_new(&own.transaction)) {
+                    self.desk.metrics.gas_used(self.desk.network(), own.gas_used);
                 }
                 let hashes: Vec<_> = reverted.iter().map(|own| &own.transaction).collect();
                 self.go(lease, stored, State::Reserved, json!({ "reverted": hashes })).await
@@ -101,8 +101,16 @@ impl Reconciler {
         if !self.desk.store.record_mined(lease, key, stored.state, &row).await? {
             return Ok(false);
         }
+        if proof.payments > 1 {
+            crash_point!("B2");
+        }
         if stored.transactions.contains(&proof.transaction) {
-            self.desk.metrics.gas_used(self.desk.network(), proof.gas_used);
+            let (metrics, network) = (&self.desk.metrics, self.desk.network());
+            metrics.gas_per_payment(network, proof.gas_used / proof.payments.max(1));
+            if self.counted.is_new(&proof.transaction) {
+                metrics.gas_used(network, proof.gas_used);
+                metrics.payments_per_transaction(network, proof.payments);
+            }
         }
         let (transaction, block) = (&proof.transaction, proof.block_number);
         tracing::info!(payment = key.short(), transaction, block, "settled");

@@ -131,9 +131,9 @@ impl SettlementStore for FailingStore {
         network: &str,
         signer: &str,
         floor_nonce: u64,
-        key: &PaymentKey,
+        keys: &[PaymentKey],
     ) -> Result<Option<SlotRow>, LedgerError> {
-        self.call(self.inner.allocate_slot(lease, network, signer, floor_nonce, key)).await
+        self.call(self.inner.allocate_slot(lease, network, signer, floor_nonce, keys)).await
     }
 
     async fn record_attempt(
@@ -145,8 +145,17 @@ impl SettlementStore for FailingStore {
         self.call(self.inner.record_attempt(lease, slot, attempt)).await
     }
 
-    async fn make_no_op(&self, lease: &Lease, slot: &SlotRow) -> Result<bool, LedgerError> {
-        self.call(self.inner.make_no_op(lease, slot)).await
+    async fn keep_members(
+        &self,
+        lease: &Lease,
+        slot: &SlotRow,
+        keep: &[PaymentKey],
+    ) -> Result<bool, LedgerError> {
+        self.call(self.inner.keep_members(lease, slot, keep)).await
+    }
+
+    async fn acknowledge(&self, lease: &Lease, slot: &SlotRow) -> Result<(), LedgerError> {
+        self.call(self.inner.acknowledge(lease, slot)).await
     }
 
     async fn close_slots(

@@ -23,6 +23,8 @@ pub(crate) const PAYER: Address = Address::repeat_byte(0xaa);
 pub(crate) const PAYEE: Address = Address::repeat_byte(0xbb);
 pub(crate) const SIGNER: &str = "0xsigner";
 pub(crate) const PRICE: u64 = 10_000;
+/// Most payments in one transaction.
+pub(crate) const MEMBERS: usize = 20;
 /// Nothing here takes long; this only keeps a broken test from hanging.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -73,6 +75,7 @@ impl World {
         let chain = Arc::new(SimulatedChain::new(84532, &[SIGNER], NOW, automine));
         chain.mint(PAYER, 1_000_000);
         chain.mine();
+        chain.set_batch_members(MEMBERS);
         let ledger = SqliteLedger::open_in_memory().await.unwrap();
         let clock = Arc::new(TestClock(AtomicU64::new(NOW * 1000)));
         let mut limits = limits();

@@ -155,18 +155,23 @@ impl Audit {
     pub(crate) fn sent(&self, raw: &[u8]) {
         let bytes: Value = serde_json::from_slice(raw).unwrap();
         let text = |name: &str| bytes[name].as_str().unwrap_or_default().to_owned();
-        let intent = bytes["request"]["paymentPayload"]["payload"]["authorization"]["nonce"]
-            .as_str()
-            .unwrap_or(NO_OP)
-            .to_owned();
+        let nonces: Vec<String> =
+            bytes["requests"].as_array().unwrap().iter().map(nonce_of).collect();
+        let intent = if nonces.is_empty() { NO_OP.to_owned() } else { nonces.join("+") };
         let (transaction, place) =
             (text("hash"), (text("signer"), bytes["nonce"].as_u64().unwrap()));
         let mut seen = self.seen();
         let known = seen.recorded.contains(raw);
         let first = seen.intents.entry(place.clone()).or_insert_with(|| intent.clone()).clone();
-        let of_nonce = seen.sent.entry(intent.clone()).or_default().entry(place).or_default();
-        let replaces = of_nonce.insert(transaction.clone()) && of_nonce.len() > 1;
+        let mut replaces = false;
+        for payment in if nonces.is_empty() { vec![intent.clone()] } else { nonces.clone() } {
+            let of_nonce = seen.sent.entry(payment).or_default().entry(place.clone()).or_default();
+            replaces |= of_nonce.insert(transaction.clone()) && of_nonce.len() > 1;
+        }
         drop(seen);
+        if nonces.len() > 1 {
+            self.note("batch sent", 0, nonces.len() as u64);
+        }
         if replaces {
             self.note("replacement sent", 0, 0);
         }
@@ -179,7 +184,7 @@ impl Audit {
         });
     }
 
-    /// What left for the payment with this authorization nonce.
+    /// What left for the payment with this authorization nonce, alone or in a batch.
     pub(crate) fn spent(&self, intent: &str) -> Spent {
         let seen = self.seen();
         let of_intent = seen.sent.get(intent);
@@ -198,4 +203,10 @@ impl Audit {
     pub(crate) fn holder(&self, name: &str) -> Option<Lease> {
         self.seen().leases.get(name).cloned()
     }
+}
+
+/// The authorization nonce of a payment.
+fn nonce_of(request: &Value) -> String {
+    let nonce = &request["paymentPayload"]["payload"]["authorization"]["nonce"];
+    nonce.as_str().unwrap().to_owned()
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use faregate_chain::simulated::SimulatedChain;
 use faregate_chain::{
-    Authorization, Broadcast, Chain, ChainError, DeathCause, DeathProof, Evidence, Fees,
+    Authorization, BatchRoom, Broadcast, Chain, ChainError, DeathCause, DeathProof, Evidence, Fees,
     Inspection, Intent, LaneState, Observation, Outcome, Prepared, Slot, Watch,
 };
 use faregate_engine::clock::Clock as _;
@@ -53,6 +53,7 @@ impl ProcessChain {
                 block_number: seen.head,
                 block_hash: "0xno-such-block".to_owned(),
                 gas_used: 0,
+                payments: 1,
             })
         } else if self.lies(Sabotage::FalseDead) {
             Outcome::Dead(DeathProof { cause: DeathCause::Expired, at_block: seen.finalized })
@@ -79,6 +80,14 @@ impl Chain for ProcessChain {
 
     fn read(&self, request: &PaymentRequest) -> Result<Authorization, Reason> {
         self.chain.read(request)
+    }
+
+    fn batch_room(&self) -> Option<BatchRoom> {
+        self.chain.batch_room()
+    }
+
+    fn share(&self, request: &PaymentRequest) -> Option<u64> {
+        self.chain.share(request)
     }
 
     async fn inspect(

@@ -190,13 +190,14 @@ fn chain_faults(world: &mut World) {
         Broadcast::Unknown,
     ];
     let fine = Faults::default();
-    let faults = match world.dice.between(0, 8) {
+    let faults = match world.dice.between(0, 9) {
         0 => Faults { down: true, ..fine },
         1 => Faults { swallow: true, ..fine },
         2 => Faults { lose_answer: true, ..fine },
         3 => Faults { refuse: Some(*world.dice.pick(&WORDS)), ..fine },
         4 => Faults { signer_down: true, ..fine },
         5 => Faults { no_gas_money: true, ..fine },
+        6 => Faults { batches_revert: true, ..fine },
         _ => fine,
     };
     world.chain().set_faults(faults);

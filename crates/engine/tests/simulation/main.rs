@@ -82,13 +82,15 @@ fn replay() {
 #[test]
 fn the_storm_gets_everywhere() {
     const SEEDS: u64 = 150;
-    const PLACES: [&str; 14] = [
-        "BROADCAST",
+    const PLACES: [&str; 16] = [
+        "acknowledge",
+        "batch sent",
         "DEAD",
         "DORMANT",
         "FINAL",
         "RESERVED",
         "hopeful",
+        "keep",
         "mined",
         "no-op sent",
         "nonces reopened",

@@ -182,11 +182,11 @@ impl SettlementStore for ProcessStore {
         network: &str,
         signer: &str,
         floor_nonce: u64,
-        key: &PaymentKey,
+        keys: &[PaymentKey],
     ) -> Answer<Option<SlotRow>> {
         let fate = self.enter().await?;
         let held = self.token_for(lease);
-        let done = self.ledger.allocate_slot(&held, network, signer, floor_nonce, key).await;
+        let done = self.ledger.allocate_slot(&held, network, signer, floor_nonce, keys).await;
         self.wrote("allocate", lease, fate, done).await
     }
 
@@ -207,10 +207,27 @@ impl SettlementStore for ProcessStore {
         self.wrote("record", lease, fate, done).await
     }
 
-    async fn make_no_op(&self, lease: &Lease, slot: &SlotRow) -> Answer<bool> {
+    async fn keep_members(
+        &self,
+        lease: &Lease,
+        slot: &SlotRow,
+        keep: &[PaymentKey],
+    ) -> Answer<bool> {
         let fate = self.enter().await?;
-        let done = self.ledger.make_no_op(&self.token_for(lease), slot).await;
-        self.wrote("no_op", lease, fate, done).await
+        let done = self.ledger.keep_members(&self.token_for(lease), slot, keep).await;
+        if let Ok(true) = done {
+            self.audit.note("keep", self.control.name, keep.len() as u64);
+        }
+        self.wrote("keep", lease, fate, done).await
+    }
+
+    async fn acknowledge(&self, lease: &Lease, slot: &SlotRow) -> Answer<()> {
+        let fate = self.enter().await?;
+        let done = self.ledger.acknowledge(&self.token_for(lease), slot).await;
+        if done.is_ok() {
+            self.audit.note("acknowledge", self.control.name, slot.nonce);
+        }
+        self.wrote("acknowledge", lease, fate, done).await
     }
 
     async fn close_slots(

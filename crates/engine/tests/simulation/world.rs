@@ -53,6 +53,7 @@ impl World {
         let (dice, clock) = (Dice::new(seed), SimulatedClock::start());
         let signers: Vec<&str> = SIGNERS[..dice.between(1, 2) as usize].to_vec();
         let chain = SimulatedChain::new(CHAIN_ID, &signers, BEGIN, dice.chance(200));
+        chain.set_batch_members(*dice.pick(&[1, 2, 12]));
         (0..PAYERS).for_each(|n| chain.mint(payer(n), WEALTH));
         chain.mine();
         let now = Arc::new(move || clock.now_unix_ms());

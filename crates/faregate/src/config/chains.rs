@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use faregate_evm::TransactionType;
+use faregate_evm::{BatchMode, TransactionType};
 use faregate_protocol::{Network, assets::TEST_CHAIN_IDS};
 use faregate_telemetry::Redacted;
 
@@ -21,6 +21,15 @@ const DEFAULT_MIN_BALANCE_GWEI: u64 = 1_000_000;
 const DEFAULT_RPC_TIMEOUT_MS: u64 = 5_000;
 const RPC_TIMEOUT_BOUNDS: (u64, u64) = (100, 60_000);
 
+/// The deployment guide's switch says true and false.
+const BATCH_WORDS: [(&str, BatchMode); 5] = [
+    ("auto", BatchMode::Auto),
+    ("on", BatchMode::On),
+    ("off", BatchMode::Off),
+    ("true", BatchMode::On),
+    ("false", BatchMode::Off),
+];
+
 /// One chain.
 #[derive(Clone, Debug)]
 pub(crate) struct ChainSettings {
@@ -33,6 +42,7 @@ pub(crate) struct ChainSettings {
     pub(crate) min_balance_wei: u128,
     pub(crate) rpc_timeout: Duration,
     pub(crate) transaction_type: TransactionType,
+    pub(crate) batch: BatchMode,
 }
 
 /// Main nets are off until they are named.
@@ -99,6 +109,7 @@ fn one(
     let timeout = section.number("rpc_timeout_ms", DEFAULT_RPC_TIMEOUT_MS, RPC_TIMEOUT_BOUNDS);
     let types = [("eip1559", TransactionType::Eip1559), ("legacy", TransactionType::Legacy)];
     let transaction_type = section.word("transactions", &types).unwrap_or_default();
+    let batch = section.word("batch", &BATCH_WORDS).unwrap_or_default();
     let network = network?;
     let assets = allowed(section, &network, assets);
     Some(ChainSettings {
@@ -111,6 +122,7 @@ fn one(
         min_balance_wei: u128::from(min_balance).saturating_mul(WEI_PER_GWEI),
         rpc_timeout: Duration::from_millis(timeout),
         transaction_type,
+        batch,
     })
 }
 

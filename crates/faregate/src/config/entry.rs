@@ -14,6 +14,7 @@ pub(crate) const ENV_PREFIX: &str = "FAREGATE__";
 /// The deployment guide's variables that mean one key here.
 pub(crate) const ENV_ALIASES: &[(&str, &[&str])] = &[
     ("DATABASE_URL", &["ledger", "url"]),
+    ("ENABLE_BATCH_SETTLEMENT", &["chain", "0", "batch"]),
     ("EVM_NETWORK", &["chain", "0", "network"]),
     ("EVM_RPC_URL", &["chain", "0", "rpc"]),
     ("FACILITATOR_URL", &["gate", "facilitator"]),

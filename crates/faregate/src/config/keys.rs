@@ -104,6 +104,14 @@ pub(crate) const KEYS: &[Key] = &[
         "eip1559",
         "How gas is offered: eip1559, or legacy for a chain without base fees",
     ),
+    key(
+        "[[chain]]",
+        "batch",
+        "auto",
+        "Whether payments that wait at the same time share a transaction (Multicall3): auto where \
+         the chain has it, on (an error where it does not), off; ENABLE_BATCH_SETTLEMENT means \
+         this key of the first chain",
+    ),
     key("[[chain]]", "rpc_timeout_ms", "5000", "Time for one RPC call, in milliseconds"),
     key("[facilitator]", "listen", "127.0.0.1:4021", "Address of the facilitator's HTTP door"),
     key(

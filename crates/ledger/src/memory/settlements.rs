@@ -124,9 +124,9 @@ impl SettlementStore for MemoryLedger {
         network: &str,
         signer: &str,
         floor_nonce: u64,
-        key: &PaymentKey,
+        keys: &[PaymentKey],
     ) -> Result<Option<SlotRow>, LedgerError> {
-        slots::allocate(self, lease, (network, signer), floor_nonce, key)
+        slots::allocate(self, lease, (network, signer), floor_nonce, keys)
     }
 
     async fn record_attempt(
@@ -138,8 +138,17 @@ impl SettlementStore for MemoryLedger {
         slots::record_attempt(self, lease, slot, attempt)
     }
 
-    async fn make_no_op(&self, lease: &Lease, slot: &SlotRow) -> Result<bool, LedgerError> {
-        slots::make_no_op(self, lease, slot)
+    async fn keep_members(
+        &self,
+        lease: &Lease,
+        slot: &SlotRow,
+        keep: &[PaymentKey],
+    ) -> Result<bool, LedgerError> {
+        slots::keep_members(self, lease, slot, keep)
+    }
+
+    async fn acknowledge(&self, lease: &Lease, slot: &SlotRow) -> Result<(), LedgerError> {
+        slots::acknowledge(self, lease, slot)
     }
 
     async fn close_slots(

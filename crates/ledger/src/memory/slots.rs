@@ -11,7 +11,10 @@ use serde_json::json;
 use super::rows::{Rows, SlotName, StoredSlot};
 use super::settlements::SUBJECT;
 use super::{MemoryLedger, leases, refused};
-use crate::{Attempt, LaneRows, Lease, LedgerError, SettlementState, SlotKind, SlotRow, SlotState};
+use crate::{
+    Attempt, LaneRows, Lease, LedgerError, SettlementState, SlotKind, SlotMember, SlotRow,
+    SlotState,
+};
 
 const LANE: (&str, &str) = ("lane", SUBJECT);
 
@@ -30,18 +33,21 @@ pub(super) fn allocate(
     lease: &Lease,
     (network, signer): (&str, &str),
     floor_nonce: u64,
-    key: &PaymentKey,
+    keys: &[PaymentKey],
 ) -> Result<Option<SlotRow>, LedgerError> {
     let (mut rows, now) = leases::begin(ledger, lease)?;
-    let reserved =
-        rows.settlements.get(key).is_some_and(|row| row.state == SettlementState::Reserved);
-    if !reserved || rows.home(key).is_some() {
+    let is_free = |key: &&PaymentKey| {
+        let row = rows.settlements.get(*key);
+        row.is_some_and(|row| row.state == SettlementState::Reserved) && rows.home(key).is_none()
+    };
+    let free: BTreeMap<_, _> = keys.iter().filter(is_free).map(|key| (*key, true)).collect();
+    if free.is_empty() {
         return Ok(None);
     }
     let nonce = next_nonce(&rows, network, signer).max(floor_nonce);
     let name = (network.to_owned(), signer.to_owned(), nonce);
-    let mut slot = empty(SlotKind::Single);
-    slot.items.insert(*key, true);
+    let mut slot = empty(SlotRow::kind_of(free.len()));
+    slot.items = free;
     let row = read(&name, &slot, now);
     rows.slots.insert(name, slot);
     Ok(Some(row))
@@ -55,22 +61,21 @@ pub(super) fn record_attempt(
 ) -> Result<bool, LedgerError> {
     let (mut rows, now) = leases::begin(ledger, lease)?;
     let name = name_of(slot);
-    // A slot is signed only as what it was read as: for this payment, or as a no-op.
+    // A slot is signed only as what it was read as: for these payments, or as a no-op.
     let as_read = rows.slots.get(&name).is_some_and(|stored| {
-        let own = slot.key.is_some_and(|key| stored.items.contains_key(&key));
         stored.state != SlotState::Mined
             && stored.kind == slot.kind
-            && (stored.kind == SlotKind::NoOp || own)
+            && stored.items.keys().eq(slot.members.iter().map(|member| &member.key))
     });
     if !as_read {
         return Ok(false);
     }
-    // The first bytes of a slot are the payment's step to SIGNED; later ones replace them.
-    let first_for = slot.key.filter(|_| slot.attempts.is_empty());
+    // The first bytes of a slot are its payments' step to SIGNED; later ones replace them.
+    let first_for = if slot.attempts.is_empty() { slot.members.as_slice() } else { &[] };
     let (from, to) = (SettlementState::Reserved, SettlementState::Signed);
-    if let Some(key) = first_for
-        && rows.settlements.get(&key).is_none_or(|row| row.state != from)
-    {
+    let is_reserved =
+        |key: &PaymentKey| rows.settlements.get(key).is_some_and(|row| row.state == from);
+    if !first_for.iter().all(|member| is_reserved(&member.key)) {
         return Ok(false);
     }
     let order = rows.attempts_made.len();
@@ -78,12 +83,12 @@ pub(super) fn record_attempt(
         Entry::Vacant(free) => free.insert(now),
         Entry::Occupied(_) => return Err(refused("attempts.transaction_hash")),
     };
-    if let Some(key) = first_for {
-        rows.step(now, &key, from, to);
-        let evidence = json!({
-            "transaction": attempt.transaction, "signer": slot.signer, "nonce": slot.nonce,
-        });
-        rows.note(now, LANE, &key, (from.name(), to.name()), &evidence);
+    let evidence = json!({
+        "transaction": attempt.transaction, "signer": slot.signer, "nonce": slot.nonce,
+    });
+    for member in first_for {
+        rows.step(now, &member.key, from, to);
+        rows.note(now, LANE, &member.key, (from.name(), to.name()), &evidence);
     }
     if let Some(stored) = rows.slots.get_mut(&name) {
         stored.state = SlotState::Signed;
@@ -93,21 +98,43 @@ pub(super) fn record_attempt(
     Ok(true)
 }
 
-pub(super) fn make_no_op(
+pub(super) fn keep_members(
     ledger: &MemoryLedger,
     lease: &Lease,
     slot: &SlotRow,
+    keep: &[PaymentKey],
 ) -> Result<bool, LedgerError> {
     let (mut rows, _) = leases::begin(ledger, lease)?;
     let stored = rows.slots.get_mut(&name_of(slot));
     let Some(stored) =
-        stored.filter(|stored| stored.state == SlotState::Empty && stored.kind == SlotKind::Single)
+        stored.filter(|stored| stored.state == SlotState::Empty && stored.kind != SlotKind::NoOp)
     else {
         return Ok(false);
     };
-    stored.kind = SlotKind::NoOp;
-    stored.items.clear();
+    stored.items.retain(|key, _| keep.contains(key));
+    stored.kind = SlotRow::kind_of(stored.items.len());
     Ok(true)
+}
+
+pub(super) fn acknowledge(
+    ledger: &MemoryLedger,
+    lease: &Lease,
+    slot: &SlotRow,
+) -> Result<(), LedgerError> {
+    let (from, to) = (SettlementState::Signed, SettlementState::Broadcast);
+    let (mut rows, now) = leases::begin(ledger, lease)?;
+    let Some(stored) = rows.slots.get(&name_of(slot)) else { return Ok(()) };
+    let live = stored.items.iter().filter(|(_, live)| **live);
+    let mut moved: Vec<_> = live.map(|(key, _)| *key).collect();
+    moved.retain(|key| rows.step(now, key, from, to));
+    for key in &moved {
+        rows.note(now, LANE, key, (from.name(), to.name()), &json!({}));
+    }
+    drop(rows);
+    for key in moved {
+        ledger.tell(key);
+    }
+    Ok(())
 }
 
 pub(super) fn close(
@@ -181,15 +208,17 @@ fn name_of(slot: &SlotRow) -> SlotName {
 }
 
 fn read((network, signer, nonce): &SlotName, slot: &StoredSlot, now: i64) -> SlotRow {
-    let item = slot.items.iter().next();
     let age_ms = u64::try_from(now.saturating_sub(slot.signed_at_ms)).unwrap_or_default();
     SlotRow {
         network: network.clone(),
         signer: signer.clone(),
         nonce: *nonce,
         kind: slot.kind,
-        key: item.map(|(key, _)| *key),
-        live: item.is_some_and(|(_, live)| *live),
+        members: slot
+            .items
+            .iter()
+            .map(|(key, live)| SlotMember { key: *key, live: *live })
+            .collect(),
         attempts: slot.attempts.iter().map(|(_, attempt)| attempt.clone()).collect(),
         age_ms: if slot.attempts.is_empty() { 0 } else { age_ms },
     }

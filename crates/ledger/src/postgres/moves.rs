@@ -5,7 +5,7 @@ use faregate_protocol::PaymentKey;
 use serde_json::{Value, json};
 use sqlx::{Postgres, Transaction};
 
-use super::rows::{signed, text};
+use super::rows::{bytes32, signed, text};
 use super::settlement_rows::read;
 use super::settlements::SELECT;
 use super::{Failure, PostgresLedger, journal, leases, now_ms, refused, slots};
@@ -42,6 +42,25 @@ const MOVE: &str = concat!(
     " where payment_key = $2 and state = $3"
 );
 
+/// In one order, so that two that move several do not wait for each other for ever.
+const LOCK_ALL: &str = concat!(
+    "select 1 from settlements where payment_key = any($1) order by payment_key ",
+    "for no key update"
+);
+
+const MOVE_ALL: &str = concat!(
+    "with moved as (update settlements set state = $1, version = version + 1, looks = 0, ",
+    "next_look_ms = ",
+    now_ms!(),
+    ", updated_at_ms = ",
+    now_ms!(),
+    " where payment_key = any($2) and state = $3 returning payment_key) ",
+    "insert into journal (at_ms, actor, subject, payment_key, from_state, to_state, evidence) ",
+    "select ",
+    now_ms!(),
+    ", $4, $5, payment_key, $6, $7, $8 from moved returning payment_key"
+);
+
 const WANT: &str = concat!(
     "update settlements set wanted_until_ms = greatest(wanted_until_ms, ",
     now_ms!(),
@@ -73,6 +92,31 @@ pub(super) async fn step(
 ) -> Result<bool, Failure> {
     let query = sqlx::query(MOVE).bind(to.number()).bind(key.0.as_slice()).bind(from.number());
     Ok(query.execute(&mut **tx).await?.rows_affected() == 1)
+}
+
+/// As [`step`], for several payments at once, with their journal rows. Returns those that moved.
+pub(super) async fn step_all(
+    tx: &mut Transaction<'static, Postgres>,
+    (actor, subject): (&str, &str),
+    keys: &[PaymentKey],
+    (from, to): (SettlementState, SettlementState),
+    evidence: &Value,
+) -> Result<Vec<PaymentKey>, Failure> {
+    let keys: Vec<&[u8]> = keys.iter().map(|key| key.0.as_slice()).collect();
+    sqlx::query(LOCK_ALL).bind(&keys).execute(&mut **tx).await?;
+    let rows = sqlx::query(MOVE_ALL)
+        .bind(to.number())
+        .bind(&keys)
+        .bind(from.number())
+        .bind(actor)
+        .bind(subject)
+        .bind(from.name())
+        .bind(to.name())
+        .bind(text(&evidence.to_string()))
+        .fetch_all(&mut **tx)
+        .await?;
+    let moved = rows.iter().map(|row| bytes32(row, "payment_key").map(PaymentKey));
+    Ok(moved.collect::<Result<_, _>>()?)
 }
 
 pub(super) async fn reserve(

@@ -141,9 +141,9 @@ impl SettlementStore for PostgresLedger {
         network: &str,
         signer: &str,
         floor_nonce: u64,
-        key: &PaymentKey,
+        keys: &[PaymentKey],
     ) -> Result<Option<SlotRow>, LedgerError> {
-        self.retried(|| slots::allocate(self, lease, (network, signer), floor_nonce, key)).await
+        self.retried(|| slots::allocate(self, lease, (network, signer), floor_nonce, keys)).await
     }
 
     async fn record_attempt(
@@ -155,8 +155,20 @@ impl SettlementStore for PostgresLedger {
         self.retried(|| slots::record_attempt(self, lease, slot, attempt)).await
     }
 
-    async fn make_no_op(&self, lease: &Lease, slot: &SlotRow) -> Result<bool, LedgerError> {
-        self.retried(|| slots::make_no_op(self, lease, slot)).await
+    async fn keep_members(
+        &self,
+        lease: &Lease,
+        slot: &SlotRow,
+        keep: &[PaymentKey],
+    ) -> Result<bool, LedgerError> {
+        self.retried(|| slots::keep_members(self, lease, slot, keep)).await
+    }
+
+    async fn acknowledge(&self, lease: &Lease, slot: &SlotRow) -> Result<(), LedgerError> {
+        for key in self.retried(|| slots::acknowledge(self, lease, slot)).await? {
+            self.tell(key);
+        }
+        Ok(())
     }
 
     async fn close_slots(

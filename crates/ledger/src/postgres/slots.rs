@@ -1,6 +1,7 @@
 //! Nonce slots of the lanes on PostgreSQL: one intent for one nonce (U6), one live slot for one
 //! payment (U7), signed bytes stored before they leave.
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use faregate_protocol::PaymentKey;
@@ -8,19 +9,24 @@ use serde_json::json;
 use sqlx::postgres::PgRow;
 use sqlx::{Postgres, Transaction};
 
-use super::moves::{SUBJECT, step};
+use super::moves::{SUBJECT, step_all};
 use super::rows::{bytes32, column, signed, unsigned};
-use super::{Failure, PostgresLedger, journal, leases, now_ms};
+use super::{Failure, PostgresLedger, leases, now_ms};
 use crate::sealing::Sealed;
-use crate::{Attempt, LaneRows, Lease, LedgerError, SettlementState, SlotKind, SlotRow, SlotState};
+use crate::{
+    Attempt, LaneRows, Lease, LedgerError, SettlementState, SlotKind, SlotMember, SlotRow,
+    SlotState,
+};
 
 const LANE: (&str, &str) = ("lane", SUBJECT);
 
-/// Locks the payment first; whether it lives somewhere is asked only then.
-const RESERVED: &str =
-    "select 1 from settlements where payment_key = $1 and state = 0 for no key update";
+/// Locks the payments first, always in the same order; which live somewhere is asked only then.
+const RESERVED: &str = concat!(
+    "select payment_key from settlements where payment_key = any($1) and state = 0 ",
+    "order by payment_key for no key update"
+);
 
-const LIVES: &str = "select 1 from slot_items where payment_key = $1 and live";
+const LIVING: &str = "select payment_key from slot_items where payment_key = any($1) and live";
 
 /// New nonces of one lane are given out one by one, whatever leases their writers hold.
 const ALONE_ON_THE_LANE: &str =
@@ -34,8 +40,10 @@ const NEXT_NONCE: &str = concat!(
 const INSERT_SLOT: &str =
     "insert into nonce_slots (network, signer, nonce, kind, state) values ($1, $2, $3, $4, $5)";
 
-const INSERT_ITEM: &str =
-    "insert into slot_items (network, signer, nonce, payment_key) values ($1, $2, $3, $4)";
+const INSERT_ITEMS: &str = concat!(
+    "insert into slot_items (network, signer, nonce, payment_key) ",
+    "select $1, $2, $3, key from unnest($4) as key"
+);
 
 const INSERT_ATTEMPT: &str = concat!(
     "insert into attempts (transaction_hash, network, signer, nonce, raw, max_fee_wei, tip_wei, ",
@@ -44,20 +52,28 @@ const INSERT_ATTEMPT: &str = concat!(
     ")"
 );
 
-/// A slot is signed only as what it was read as: for this payment, or as a no-op.
+/// A slot is signed only as what it was read as: for these payments, or as a no-op. Payments only
+/// ever leave a slot, so that as many are the same.
 const SIGN_SLOT: &str = concat!(
     "update nonce_slots set state = 1 where network = $1 and signer = $2 and nonce = $3 ",
-    "and kind = $4 and state in (0, 1) and ($4 = 2 or exists (select 1 from slot_items i ",
-    "where i.network = $1 and i.signer = $2 and i.nonce = $3 and i.payment_key = $5))"
+    "and kind = $4 and state in (0, 1) and (select count(*) from slot_items i ",
+    "where i.network = $1 and i.signer = $2 and i.nonce = $3) = $5"
 );
 
-const MAKE_NO_OP: &str = concat!(
-    "update nonce_slots set kind = 2 where network = $1 and signer = $2 and nonce = $3 ",
-    "and state = 0 and kind = 0"
+const SET_KIND: &str = concat!(
+    "update nonce_slots set kind = $4 where network = $1 and signer = $2 and nonce = $3 ",
+    "and state = 0 and kind <> 2"
 );
 
-const DELETE_ITEMS: &str =
-    "delete from slot_items where network = $1 and signer = $2 and nonce = $3";
+const KEEP: &str = concat!(
+    "delete from slot_items where network = $1 and signer = $2 and nonce = $3 ",
+    "and payment_key <> all($4)"
+);
+
+const LIVE_MEMBERS: &str = concat!(
+    "select payment_key from slot_items where network = $1 and signer = $2 and nonce = $3 ",
+    "and live order by payment_key"
+);
 
 const CLOSE: &str = concat!(
     "update nonce_slots set state = 2 where network = $1 and signer = $2 and state <> 2 ",
@@ -81,11 +97,11 @@ const FILL: &str = concat!(
     "select $1, $2, n, 2, 0 from generate_series($3, $4 - 1) as n on conflict do nothing"
 );
 
+/// One row for each payment of a slot; one without a payment for a no-op.
 const OPEN: &str = concat!(
-    "select n.nonce, n.kind, i.payment_key, i.live from nonce_slots n left join lateral (",
-    "select payment_key, live from slot_items i where i.network = n.network ",
-    "and i.signer = n.signer and i.nonce = n.nonce order by payment_key limit 1) i on true ",
-    "where n.network = $1 and n.signer = $2 and n.state <> 2 order by n.nonce"
+    "select n.nonce, n.kind, i.payment_key, i.live from nonce_slots n left join slot_items i ",
+    "using (network, signer, nonce) ",
+    "where n.network = $1 and n.signer = $2 and n.state <> 2 order by n.nonce, i.payment_key"
 );
 
 const ATTEMPTS: &str = concat!(
@@ -117,8 +133,16 @@ pub(super) async fn lane(
 ) -> Result<LaneRows, Failure> {
     let mut tx = ledger.begin_reading().await?;
     let rows = sqlx::query(OPEN).bind(network).bind(signer).fetch_all(&mut *tx).await?;
-    let mut open =
-        rows.iter().map(|row| slot(row, (network, signer))).collect::<Result<Vec<_>, _>>()?;
+    let mut open: Vec<SlotRow> = Vec::new();
+    for row in &rows {
+        let nonce = unsigned(row, "nonce")?;
+        if open.last().is_none_or(|last| last.nonce != nonce) {
+            open.push(slot(row, (network, signer), nonce)?);
+        }
+        if let (Some(last), Some(member)) = (open.last_mut(), member(row)?) {
+            last.members.push(member);
+        }
+    }
     let rows = sqlx::query(ATTEMPTS).bind(network).bind(signer).fetch_all(&mut *tx).await?;
     for row in &rows {
         let nonce = unsigned(row, "nonce")?;
@@ -136,32 +160,35 @@ pub(super) async fn allocate(
     lease: &Lease,
     (network, signer): (&str, &str),
     floor_nonce: u64,
-    key: &PaymentKey,
+    keys: &[PaymentKey],
 ) -> Result<Option<SlotRow>, Failure> {
     let mut tx = leases::begin(ledger, lease).await?;
-    let reserved = sqlx::query(RESERVED).bind(key.0.as_slice());
-    if reserved.fetch_optional(&mut *tx).await?.is_none() {
-        return Ok(None);
-    }
-    let lives = sqlx::query(LIVES).bind(key.0.as_slice());
-    if lives.fetch_optional(&mut *tx).await?.is_some() {
+    let asked: Vec<&[u8]> = keys.iter().map(|key| key.0.as_slice()).collect();
+    let reserved = sqlx::query(RESERVED).bind(&asked).fetch_all(&mut *tx).await?;
+    let living = sqlx::query(LIVING).bind(&asked).fetch_all(&mut *tx).await?;
+    let read = |row| bytes32(row, "payment_key").map(PaymentKey);
+    let living = living.iter().map(read).collect::<Result<HashSet<_>, _>>()?;
+    let mut free = reserved.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    free.retain(|key| !living.contains(key));
+    if free.is_empty() {
         return Ok(None);
     }
     sqlx::query(ALONE_ON_THE_LANE).bind(network).bind(signer).execute(&mut *tx).await?;
     let nonce = next_nonce(&mut tx, (network, signer)).await?.max(floor_nonce);
+    let kind = SlotRow::kind_of(free.len());
     sqlx::query(INSERT_SLOT)
         .bind(network)
         .bind(signer)
         .bind(signed(nonce))
-        .bind(SlotKind::Single.number())
+        .bind(kind.number())
         .bind(SlotState::Empty.number())
         .execute(&mut *tx)
         .await?;
-    sqlx::query(INSERT_ITEM)
+    sqlx::query(INSERT_ITEMS)
         .bind(network)
         .bind(signer)
         .bind(signed(nonce))
-        .bind(key.0.as_slice())
+        .bind(free.iter().map(|key| key.0.as_slice()).collect::<Vec<_>>())
         .execute(&mut *tx)
         .await?;
     tx.commit().await?;
@@ -169,9 +196,8 @@ pub(super) async fn allocate(
         network: network.to_owned(),
         signer: signer.to_owned(),
         nonce,
-        kind: SlotKind::Single,
-        key: Some(*key),
-        live: true,
+        kind,
+        members: free.into_iter().map(|key| SlotMember { key, live: true }).collect(),
         attempts: Vec::new(),
         age_ms: 0,
     }))
@@ -194,23 +220,23 @@ pub(super) async fn record_attempt(
     let row = attempt.transaction.as_bytes();
     let sealed = ledger.sealer.seal(Sealed::Transaction, row, &attempt.raw)?;
     let mut tx = leases::begin(ledger, lease).await?;
-    // The first bytes of a slot are the payment's step to SIGNED; later ones replace them.
-    if let (Some(key), true) = (slot.key, slot.attempts.is_empty()) {
-        let (from, to) = (SettlementState::Reserved, SettlementState::Signed);
-        if !step(&mut tx, &key, from, to).await? {
-            return Ok(false);
-        }
+    // The first bytes of a slot are its payments' step to SIGNED; later ones replace them.
+    if slot.attempts.is_empty() {
+        let keys: Vec<_> = slot.members.iter().map(|member| member.key).collect();
+        let moves = (SettlementState::Reserved, SettlementState::Signed);
         let evidence = json!({
             "transaction": attempt.transaction, "signer": slot.signer, "nonce": slot.nonce,
         });
-        journal(&mut tx, LANE, &key, (from.name(), to.name()), &evidence).await?;
+        if step_all(&mut tx, LANE, &keys, moves, &evidence).await?.len() != keys.len() {
+            return Ok(false);
+        }
     }
     let done = sqlx::query(SIGN_SLOT)
         .bind(&slot.network)
         .bind(&slot.signer)
         .bind(signed(slot.nonce))
         .bind(slot.kind.number())
-        .bind(slot.key.map(|key| key.0.to_vec()))
+        .bind(signed(slot.members.len() as u64))
         .execute(&mut *tx)
         .await?;
     // Dropping the transaction takes the step back as well.
@@ -231,21 +257,49 @@ pub(super) async fn record_attempt(
     Ok(true)
 }
 
-pub(super) async fn make_no_op(
+pub(super) async fn keep_members(
     ledger: &PostgresLedger,
     lease: &Lease,
     slot: &SlotRow,
+    keep: &[PaymentKey],
 ) -> Result<bool, Failure> {
     let mut tx = leases::begin(ledger, lease).await?;
-    for (sql, must_change) in [(MAKE_NO_OP, true), (DELETE_ITEMS, false)] {
-        let query = sqlx::query(sql).bind(&slot.network).bind(&slot.signer);
-        let done = query.bind(signed(slot.nonce)).execute(&mut *tx).await?;
-        if must_change && done.rows_affected() != 1 {
-            return Ok(false);
-        }
+    let done = sqlx::query(SET_KIND)
+        .bind(&slot.network)
+        .bind(&slot.signer)
+        .bind(signed(slot.nonce))
+        .bind(slot.kind_with(keep).number())
+        .execute(&mut *tx)
+        .await?;
+    if done.rows_affected() != 1 {
+        return Ok(false);
     }
+    sqlx::query(KEEP)
+        .bind(&slot.network)
+        .bind(&slot.signer)
+        .bind(signed(slot.nonce))
+        .bind(keep.iter().map(|key| key.0.as_slice()).collect::<Vec<_>>())
+        .execute(&mut *tx)
+        .await?;
     tx.commit().await?;
     Ok(true)
+}
+
+/// Returns the payments that moved.
+pub(super) async fn acknowledge(
+    ledger: &PostgresLedger,
+    lease: &Lease,
+    slot: &SlotRow,
+) -> Result<Vec<PaymentKey>, Failure> {
+    let mut tx = leases::begin(ledger, lease).await?;
+    let query = sqlx::query(LIVE_MEMBERS).bind(&slot.network).bind(&slot.signer);
+    let rows = query.bind(signed(slot.nonce)).fetch_all(&mut *tx).await?;
+    let live = rows.iter().map(|row| bytes32(row, "payment_key").map(PaymentKey));
+    let live = live.collect::<Result<Vec<_>, _>>()?;
+    let moves = (SettlementState::Signed, SettlementState::Broadcast);
+    let moved = step_all(&mut tx, LANE, &live, moves, &json!({})).await?;
+    tx.commit().await?;
+    Ok(moved)
 }
 
 /// Returns the payments that are due for a look.
@@ -317,22 +371,26 @@ pub(super) async fn come_back(
     Ok(())
 }
 
-/// A slot without its attempts.
-fn slot(row: &PgRow, (network, signer): (&str, &str)) -> Result<SlotRow, LedgerError> {
+/// A slot without its payments and attempts.
+fn slot(row: &PgRow, (network, signer): (&str, &str), nonce: u64) -> Result<SlotRow, LedgerError> {
     let kind: i64 = column(row, "kind")?;
-    let key: Option<&[u8]> = column(row, "payment_key")?;
-    let key = key.map(|bytes| bytes.try_into().map(PaymentKey)).transpose();
-    let live: Option<bool> = column(row, "live")?;
     Ok(SlotRow {
         network: network.to_owned(),
         signer: signer.to_owned(),
-        nonce: unsigned(row, "nonce")?,
+        nonce,
         kind: SlotKind::from_number(kind).ok_or(LedgerError::Corrupt { what: "kind" })?,
-        key: key.map_err(|_| LedgerError::Corrupt { what: "payment_key" })?,
-        live: live.unwrap_or_default(),
+        members: Vec::new(),
         attempts: Vec::new(),
         age_ms: 0,
     })
+}
+
+fn member(row: &PgRow) -> Result<Option<SlotMember>, LedgerError> {
+    let key: Option<&[u8]> = column(row, "payment_key")?;
+    let live: Option<bool> = column(row, "live")?;
+    let (Some(key), Some(live)) = (key, live) else { return Ok(None) };
+    let key = key.try_into().map_err(|_| LedgerError::Corrupt { what: "payment_key" })?;
+    Ok(Some(SlotMember { key: PaymentKey(key), live }))
 }
 
 fn attempt(ledger: &PostgresLedger, row: &PgRow) -> Result<Attempt, LedgerError> {

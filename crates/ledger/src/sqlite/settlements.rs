@@ -197,9 +197,9 @@ impl SettlementStore for SqliteLedger {
         network: &str,
         signer: &str,
         floor_nonce: u64,
-        key: &PaymentKey,
+        keys: &[PaymentKey],
     ) -> Result<Option<SlotRow>, LedgerError> {
-        slots::allocate(self, lease, (network, signer), floor_nonce, key).await
+        slots::allocate(self, lease, (network, signer), floor_nonce, keys).await
     }
 
     async fn record_attempt(
@@ -211,8 +211,20 @@ impl SettlementStore for SqliteLedger {
         slots::record_attempt(self, lease, slot, attempt).await
     }
 
-    async fn make_no_op(&self, lease: &Lease, slot: &SlotRow) -> Result<bool, LedgerError> {
-        slots::make_no_op(self, lease, slot).await
+    async fn keep_members(
+        &self,
+        lease: &Lease,
+        slot: &SlotRow,
+        keep: &[PaymentKey],
+    ) -> Result<bool, LedgerError> {
+        slots::keep_members(self, lease, slot, keep).await
+    }
+
+    async fn acknowledge(&self, lease: &Lease, slot: &SlotRow) -> Result<(), LedgerError> {
+        for key in slots::acknowledge(self, lease, slot).await? {
+            self.tell(key);
+        }
+        Ok(())
     }
 
     async fn close_slots(

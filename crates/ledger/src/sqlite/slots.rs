@@ -12,7 +12,10 @@ use super::{
     SqliteLedger, bytes32, column, journal, leases, now_ms, signed, unavailable, unsigned,
 };
 use crate::sealing::Sealed;
-use crate::{Attempt, LaneRows, Lease, LedgerError, SettlementState, SlotKind, SlotRow, SlotState};
+use crate::{
+    Attempt, LaneRows, Lease, LedgerError, SettlementState, SlotKind, SlotMember, SlotRow,
+    SlotState,
+};
 
 const ACTOR: &str = "lane";
 
@@ -29,6 +32,9 @@ const NEXT_NONCE: &str = concat!(
 const INSERT_SLOT: &str =
     "insert into nonce_slots (network, signer, nonce, kind, state) values (?, ?, ?, ?, ?)";
 
+const INSERT_ITEM: &str =
+    "insert into slot_items (network, signer, nonce, payment_key) values (?, ?, ?, ?)";
+
 const INSERT_ATTEMPT: &str = concat!(
     "insert into attempts (transaction_hash, network, signer, nonce, raw, max_fee_wei, tip_wei, ",
     "created_at_ms) values (?, ?, ?, ?, ?, ?, ?, ",
@@ -36,16 +42,32 @@ const INSERT_ATTEMPT: &str = concat!(
     ")"
 );
 
-/// A slot is signed only as what it was read as: for this payment, or as a no-op.
+/// A slot is signed only as what it was read as: for these payments, or as a no-op. Payments only
+/// ever leave a slot, so that as many are the same.
 const SIGN_SLOT: &str = concat!(
     "update nonce_slots set state = 1 where network = ?1 and signer = ?2 and nonce = ?3 ",
-    "and kind = ?4 and state in (0, 1) and (?4 = 2 or exists (select 1 from slot_items i ",
-    "where i.network = ?1 and i.signer = ?2 and i.nonce = ?3 and i.payment_key = ?5))"
+    "and kind = ?4 and state in (0, 1) and (select count(*) from slot_items i ",
+    "where i.network = ?1 and i.signer = ?2 and i.nonce = ?3) = ?5"
 );
 
-const MAKE_NO_OP: &str = concat!(
-    "update nonce_slots set kind = 2 where network = ? and signer = ? and nonce = ? ",
-    "and state = 0 and kind = 0"
+const SET_KIND: &str = concat!(
+    "update nonce_slots set kind = ?4 where network = ?1 and signer = ?2 and nonce = ?3 ",
+    "and state = 0 and kind <> 2"
+);
+
+const KEEP: &str = concat!(
+    "delete from slot_items where network = ?1 and signer = ?2 and nonce = ?3 ",
+    "and lower(hex(payment_key)) not in (select value from json_each(?4))"
+);
+
+const MEMBERS: &str = concat!(
+    "select payment_key, live from slot_items where network = ? and signer = ? and nonce = ? ",
+    "order by payment_key"
+);
+
+const LIVE_MEMBERS: &str = concat!(
+    "select payment_key from slot_items where network = ? and signer = ? and nonce = ? ",
+    "and live = 1 order by payment_key"
 );
 
 const CLOSE: &str = concat!(
@@ -99,35 +121,40 @@ pub(super) async fn allocate(
     lease: &Lease,
     (network, signer): (&str, &str),
     floor_nonce: u64,
-    key: &PaymentKey,
+    keys: &[PaymentKey],
 ) -> Result<Option<SlotRow>, LedgerError> {
     let mut tx = leases::begin(ledger, lease).await?;
-    let free = sqlx::query(FREE)
-        .bind(key.0.as_slice())
-        .fetch_optional(&mut *tx)
-        .await
-        .map_err(unavailable)?;
-    if free.is_none() {
+    let mut members = Vec::with_capacity(keys.len());
+    for key in keys {
+        let free = sqlx::query(FREE).bind(key.0.as_slice()).fetch_optional(&mut *tx).await;
+        if free.map_err(unavailable)?.is_some() {
+            members.push(SlotMember { key: *key, live: true });
+        }
+    }
+    if members.is_empty() {
         return Ok(None);
     }
+    members.sort_by_key(|member| member.key);
     let nonce = next_nonce(&mut tx, network, signer).await?.max(floor_nonce);
-    insert_slot(&mut tx, (network, signer), nonce, SlotKind::Single).await?;
-    sqlx::query("insert into slot_items (network, signer, nonce, payment_key) values (?, ?, ?, ?)")
-        .bind(network)
-        .bind(signer)
-        .bind(signed(nonce))
-        .bind(key.0.as_slice())
-        .execute(&mut *tx)
-        .await
-        .map_err(unavailable)?;
+    let kind = SlotRow::kind_of(members.len());
+    insert_slot(&mut tx, (network, signer), nonce, kind).await?;
+    for member in &members {
+        sqlx::query(INSERT_ITEM)
+            .bind(network)
+            .bind(signer)
+            .bind(signed(nonce))
+            .bind(member.key.0.as_slice())
+            .execute(&mut *tx)
+            .await
+            .map_err(unavailable)?;
+    }
     tx.commit().await.map_err(unavailable)?;
     Ok(Some(SlotRow {
         network: network.to_owned(),
         signer: signer.to_owned(),
         nonce,
-        kind: SlotKind::Single,
-        key: Some(*key),
-        live: true,
+        kind,
+        members,
         attempts: Vec::new(),
         age_ms: 0,
     }))
@@ -179,23 +206,24 @@ pub(super) async fn record_attempt(
         .bind(&slot.signer)
         .bind(signed(slot.nonce))
         .bind(slot.kind.number())
-        .bind(slot.key.map(|key| key.0.to_vec()))
+        .bind(signed(slot.members.len() as u64))
         .execute(&mut *tx)
         .await
         .map_err(unavailable)?;
     if done.rows_affected() != 1 {
         return Ok(false);
     }
-    // The first bytes of a slot are the payment's step to SIGNED; later ones replace them.
-    if let (Some(key), true) = (slot.key, slot.attempts.is_empty()) {
-        let (from, to) = (SettlementState::Reserved, SettlementState::Signed);
-        if !step(&mut tx, &key, from, to).await? {
+    // The first bytes of a slot are its payments' step to SIGNED; later ones replace them.
+    let first_for = if slot.attempts.is_empty() { slot.members.as_slice() } else { &[] };
+    let (from, to) = (SettlementState::Reserved, SettlementState::Signed);
+    let evidence = json!({
+        "transaction": attempt.transaction, "signer": slot.signer, "nonce": slot.nonce,
+    });
+    for member in first_for {
+        if !step(&mut tx, &member.key, from, to).await? {
             return Ok(false);
         }
-        let evidence = json!({
-            "transaction": attempt.transaction, "signer": slot.signer, "nonce": slot.nonce,
-        });
-        journal(&mut tx, ACTOR, SUBJECT, &key, (from.name(), to.name()), &evidence).await?;
+        journal(&mut tx, ACTOR, SUBJECT, &member.key, (from.name(), to.name()), &evidence).await?;
     }
     sqlx::query(INSERT_ATTEMPT)
         .bind(&attempt.transaction)
@@ -212,31 +240,63 @@ pub(super) async fn record_attempt(
     Ok(true)
 }
 
-pub(super) async fn make_no_op(
+pub(super) async fn keep_members(
     ledger: &SqliteLedger,
     lease: &Lease,
     slot: &SlotRow,
+    keep: &[PaymentKey],
 ) -> Result<bool, LedgerError> {
     let mut tx = leases::begin(ledger, lease).await?;
-    let done = sqlx::query(MAKE_NO_OP)
+    let done = sqlx::query(SET_KIND)
         .bind(&slot.network)
         .bind(&slot.signer)
         .bind(signed(slot.nonce))
+        .bind(slot.kind_with(keep).number())
         .execute(&mut *tx)
         .await
         .map_err(unavailable)?;
     if done.rows_affected() != 1 {
         return Ok(false);
     }
-    sqlx::query("delete from slot_items where network = ? and signer = ? and nonce = ?")
+    let list: Value = keep.iter().map(ToString::to_string).collect();
+    sqlx::query(KEEP)
         .bind(&slot.network)
         .bind(&slot.signer)
         .bind(signed(slot.nonce))
+        .bind(list.to_string())
         .execute(&mut *tx)
         .await
         .map_err(unavailable)?;
     tx.commit().await.map_err(unavailable)?;
     Ok(true)
+}
+
+/// Returns the payments that moved.
+pub(super) async fn acknowledge(
+    ledger: &SqliteLedger,
+    lease: &Lease,
+    slot: &SlotRow,
+) -> Result<Vec<PaymentKey>, LedgerError> {
+    let (from, to) = (SettlementState::Signed, SettlementState::Broadcast);
+    let mut tx = leases::begin(ledger, lease).await?;
+    let rows = sqlx::query(LIVE_MEMBERS)
+        .bind(&slot.network)
+        .bind(&slot.signer)
+        .bind(signed(slot.nonce))
+        .fetch_all(&mut *tx)
+        .await
+        .map_err(unavailable)?;
+    let mut moved = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let key = PaymentKey(bytes32(row, "payment_key")?);
+        if step(&mut tx, &key, from, to).await? {
+            let states = (from.name(), to.name());
+            journal(&mut tx, ACTOR, SUBJECT, &key, states, &json!({})).await?;
+            moved.push(key);
+        }
+    }
+    tx.commit().await.map_err(unavailable)?;
+    Ok(moved)
 }
 
 pub(super) async fn close(
@@ -311,20 +371,20 @@ async fn read(
     let signer: String = column(row, "signer")?;
     let nonce: i64 = column(row, "nonce")?;
     let kind: i64 = column(row, "kind")?;
-    let item = sqlx::query(
-        "select payment_key, live from slot_items where network = ? and signer = ? and nonce = ?",
-    )
-    .bind(&network)
-    .bind(&signer)
-    .bind(nonce)
-    .fetch_optional(&mut **tx)
-    .await
-    .map_err(unavailable)?;
-    let item = item.map(|row| {
-        let live: i64 = column(&row, "live")?;
-        Ok::<_, LedgerError>((PaymentKey(bytes32(&row, "payment_key")?), live != 0))
-    });
-    let item = item.transpose()?;
+    let items = sqlx::query(MEMBERS)
+        .bind(&network)
+        .bind(&signer)
+        .bind(nonce)
+        .fetch_all(&mut **tx)
+        .await
+        .map_err(unavailable)?;
+    let member = |row: &SqliteRow| {
+        let live: i64 = column(row, "live")?;
+        Ok::<_, LedgerError>(SlotMember {
+            key: PaymentKey(bytes32(row, "payment_key")?),
+            live: live != 0,
+        })
+    };
     let rows = sqlx::query(ATTEMPTS)
         .bind(&network)
         .bind(&signer)
@@ -337,8 +397,7 @@ async fn read(
         signer,
         nonce: nonce.try_into().map_err(|_| LedgerError::Corrupt { what: "nonce" })?,
         kind: SlotKind::from_number(kind).ok_or(LedgerError::Corrupt { what: "kind" })?,
-        key: item.map(|(key, _)| key),
-        live: item.is_some_and(|(_, live)| live),
+        members: items.iter().map(member).collect::<Result<_, _>>()?,
         attempts: rows.iter().map(|row| attempt(ledger, row)).collect::<Result<_, _>>()?,
         age_ms: rows.last().map_or(Ok(0), |newest| unsigned(newest, "age_ms"))?,
     })

@@ -47,7 +47,7 @@ impl<S: Store> Bench<S> {
     }
 
     pub(crate) async fn slot(&self, floor: u64, key: &PaymentKey) -> Option<SlotRow> {
-        self.ledger.allocate_slot(&self.lease, NETWORK, SIGNER, floor, key).await.unwrap()
+        self.ledger.allocate_slot(&self.lease, NETWORK, SIGNER, floor, &[*key]).await.unwrap()
     }
 
     pub(crate) async fn sign(&self, slot: &SlotRow, n: u8) -> bool {

@@ -148,10 +148,12 @@ impl<S: Store> Payment<'_, S> {
         }
         let lease = self.call(self.ledger.lease("lane", Uuid::nil(), WAIT_MS)).await?.unwrap();
         let lane = self.call(self.ledger.lane(NETWORK, SIGNER)).await?;
-        let slot = lane.open.into_iter().find(|slot| slot.key == Some(key));
+        let slot =
+            lane.open.into_iter().find(|slot| slot.members.iter().any(|member| member.key == key));
         match (row.state, slot) {
             (S::Reserved, None) => {
-                let slot = self.ledger.allocate_slot(&lease, NETWORK, SIGNER, 0, &key);
+                let keys = [key];
+                let slot = self.ledger.allocate_slot(&lease, NETWORK, SIGNER, 0, &keys);
                 assert!(self.call(slot).await?.is_some());
             }
             (S::Reserved, Some(slot)) => {

@@ -217,10 +217,11 @@ impl<S: Store> Walker<S> {
         lane.open.iter_mut().for_each(|slot| slot.age_ms = 0);
         self.slots.clone_from(&lane.open);
         let floor = self.dice.below(4);
-        let done = match self.dice.below(8) {
+        let done = match self.dice.below(9) {
             0..3 => {
-                let key = self.key();
-                said(store.allocate_slot(&lease, NETWORK, signer, floor, &key).await)
+                let count = self.dice.below(4);
+                let keys: Vec<_> = (0..count).map(|_| self.key()).collect();
+                said(store.allocate_slot(&lease, NETWORK, signer, floor, &keys).await)
             }
             3..6 if !self.slots.is_empty() => {
                 let slot = self.dice.one_of(&self.slots.clone()).clone();
@@ -229,7 +230,13 @@ impl<S: Store> Walker<S> {
             }
             6 if !self.slots.is_empty() => {
                 let slot = self.dice.one_of(&self.slots.clone()).clone();
-                said(store.make_no_op(&lease, &slot).await)
+                let members = slot.members.iter().map(|member| member.key);
+                let keep: Vec<_> = members.filter(|_| self.dice.below(2) == 0).collect();
+                said(store.keep_members(&lease, &slot, &keep).await)
+            }
+            8 if !self.slots.is_empty() => {
+                let slot = self.dice.one_of(&self.slots.clone()).clone();
+                said(store.acknowledge(&lease, &slot).await)
             }
             7 => said(store.reopen_slots(&lease, NETWORK, signer, floor, floor + 3).await),
             _ => said(store.close_slots(&lease, NETWORK, signer, &[floor, floor + 1]).await),

@@ -92,11 +92,11 @@ async fn u5_of_two_owners_one_holds_the_lease_and_an_old_token_writes_nothing(le
     let lost = |outcome: LedgerError| matches!(outcome, LedgerError::LeaseLost { .. });
     let ledger = &zombie.ledger;
     let lease = &zombie.lease;
-    assert!(lost(ledger.allocate_slot(lease, NETWORK, SIGNER, 0, &key).await.unwrap_err()));
+    assert!(lost(ledger.allocate_slot(lease, NETWORK, SIGNER, 0, &[key]).await.unwrap_err()));
     let holder = Bench { ledger: ledger.clone(), lease: second };
     let slot = holder.slot(0, &key).await.unwrap();
     assert!(lost(ledger.record_attempt(lease, &slot, &attempt(1)).await.unwrap_err()));
-    assert!(lost(ledger.make_no_op(lease, &slot).await.unwrap_err()));
+    assert!(lost(ledger.keep_members(lease, &slot, &[]).await.unwrap_err()));
     assert!(lost(ledger.close_slots(lease, NETWORK, SIGNER, &[0]).await.unwrap_err()));
     assert!(lost(ledger.reopen_slots(lease, NETWORK, SIGNER, 0, 1).await.unwrap_err()));
     assert!(lost(ledger.looked(lease, &key, 1).await.unwrap_err()));
@@ -220,7 +220,7 @@ async fn a_lease_that_ran_out_is_taken_with_a_new_token_and_its_holder_writes_no
     let first = ledger.lease("lane", one, 0).await.unwrap().unwrap();
     let slept = Bench { ledger: ledger.clone(), lease: first.clone() };
     let key = slept.reserved(1).await;
-    let lost = ledger.allocate_slot(&first, NETWORK, SIGNER, 0, &key).await.unwrap_err();
+    let lost = ledger.allocate_slot(&first, NETWORK, SIGNER, 0, &[key]).await.unwrap_err();
     assert!(matches!(lost, LedgerError::LeaseLost { .. }), "{lost:?}");
     let second = ledger.lease("lane", two, WAIT_MS).await.unwrap().unwrap();
     assert_eq!(second.token, first.token + 1);

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use faregate_ledger::{LedgerError, SettlementState, SlotKind};
+use faregate_ledger::{LedgerError, SettlementState, SlotKind, SlotMember};
 use uuid::Uuid;
 
 use crate::bench::{Bench, NETWORK, SIGNER, WAIT_MS, attempt, proof};
@@ -29,7 +29,7 @@ async fn u6_u7_nonces_are_dense_and_a_payment_lives_in_one_slot(ledger: impl Sto
     assert_eq!(bench.slot(5, &one).await, None, "it lives in a slot");
     let second = bench.slot(0, &two).await.unwrap();
     assert_eq!((first.nonce, second.nonce), (5, 6));
-    let elsewhere = bench.ledger.allocate_slot(&bench.lease, NETWORK, "0xother", 0, &two).await;
+    let elsewhere = bench.ledger.allocate_slot(&bench.lease, NETWORK, "0xother", 0, &[two]).await;
     assert_eq!(elsewhere.unwrap(), None, "alive in another lane");
     assert_eq!(bench.ledger.lane(NETWORK, SIGNER).await.unwrap().next_nonce, 7);
 }
@@ -60,7 +60,7 @@ async fn signed_bytes_are_stored_with_the_move(ledger: impl Store) {
     let slots = bench.open().await;
     assert_eq!(slots.len(), 1);
     assert_eq!(slots[0].attempts, [attempt(1)]);
-    assert_eq!((slots[0].key, slots[0].live), (Some(key), true));
+    assert_eq!(slots[0].members, [SlotMember { key, live: true }]);
 }
 
 async fn a_replacement_keeps_the_slot_the_payment_and_both_transactions(ledger: impl Store) {
@@ -98,12 +98,12 @@ async fn nothing_is_signed_for_a_payment_that_went_to_sleep(ledger: impl Store) 
     let slot = bench.slot(0, &key).await.unwrap();
     assert!(bench.go(&key, S::Reserved, S::Dormant).await.unwrap());
     assert!(!bench.sign(&slot, 1).await, "its caller is gone");
-    assert!(bench.ledger.make_no_op(&bench.lease, &slot).await.unwrap());
+    assert!(bench.ledger.keep_members(&bench.lease, &slot, &[]).await.unwrap());
     assert!(!bench.sign(&slot, 1).await, "the slot is a no-op now");
     let no_op = bench.open().await.remove(0);
-    assert_eq!((no_op.kind, no_op.key), (SlotKind::NoOp, None));
+    assert_eq!((no_op.kind, no_op.members.len()), (SlotKind::NoOp, 0));
     assert!(bench.sign(&no_op, 2).await);
-    assert!(!bench.ledger.make_no_op(&bench.lease, &no_op).await.unwrap(), "it is signed");
+    assert!(!bench.ledger.keep_members(&bench.lease, &no_op, &[]).await.unwrap(), "it is signed");
     let stored = bench.ledger.find_settlement(&key).await.unwrap().unwrap();
     assert!(stored.transactions.is_empty(), "a no-op is no transaction of the payment");
     bench.ledger.want(&key, WAIT_MS).await.unwrap();
@@ -150,7 +150,7 @@ async fn a_reorganisation_takes_the_proof_back_into_the_newest_slot(ledger: impl
     let stored = bench.ledger.find_settlement(&key).await.unwrap().unwrap();
     assert_eq!((stored.state, stored.evidence), (S::Broadcast, None));
     let open = bench.open().await;
-    assert_eq!((open.len(), open[0].nonce, open[0].live), (1, 6, true));
+    assert_eq!((open.len(), open[0].nonce, open[0].members[0].live), (1, 6, true));
     assert!(bench.mined(&key, S::Broadcast, &proof(2, 0)).await, "the same log proves it again");
 }
 

@@ -57,6 +57,12 @@ pub(crate) fn reached_payee(logs: &[Log], movement: &Movement) -> bool {
             .any(|log| log.topics == transfer_topics(movement))
 }
 
+/// How many authorizations these logs say were used.
+pub(crate) fn uses(logs: &[Log]) -> u64 {
+    let is_use = |log: &&Log| event(log) == Some(Token::AuthorizationUsed::SIGNATURE_HASH);
+    u64::try_from(logs.iter().filter(is_use).count()).unwrap_or(u64::MAX)
+}
+
 /// Whether `log` says that the asset used up the authorization.
 pub(crate) fn is_use(log: &Log, movement: &Movement) -> bool {
     names_authorization(log, movement, Token::AuthorizationUsed::SIGNATURE_HASH)

@@ -166,11 +166,11 @@ async fn work(ledger: PostgresLedger, mut dice: Dice) -> u32 {
         tokio::time::sleep(Duration::from_millis(dice.below(TTL_MS * 2))).await;
         let done = match (unsigned, wanted) {
             (Some(slot), _) => {
-                let n = slot.key.unwrap().0[0];
+                let n = slot.members[0].key.0[0];
                 ledger.record_attempt(&lease, &slot, &attempt(n)).await.map(|_| ())
             }
             (None, Some(row)) => {
-                let slot = ledger.allocate_slot(&lease, NETWORK, SIGNER, 0, &row.new.key).await;
+                let slot = ledger.allocate_slot(&lease, NETWORK, SIGNER, 0, &[row.new.key]).await;
                 slot.map(|_| ())
             }
             (None, None) => return lost,

@@ -1,0 +1,208 @@
+//! Payments that share a transaction, and what one of them can do to the others.
+
+use std::time::{Duration, Instant};
+
+use faregate_chain::Broadcast;
+use faregate_chain::simulated::Faults;
+use faregate_ledger::SettlementState as State;
+use faregate_protocol::receipt::SettleMeaning;
+use faregate_protocol::{PaymentRequest, SettleResponse};
+use futures::future::join_all;
+use uuid::Uuid;
+
+use crate::world::{MEMBERS, PAYER, SIGNER, World, is, nonce, payment};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+struct Crowd(Vec<(PaymentRequest, Uuid)>);
+
+impl Crowd {
+    fn of(count: u8) -> Self {
+        Self((1..=count).map(|n| (payment(n), Uuid::from_u128(n.into()))).collect())
+    }
+
+    /// All at once, once.
+    async fn settle(&self, world: &World) -> Vec<SettleResponse> {
+        join_all(self.0.iter().map(|(request, id)| world.settle(request, *id))).await
+    }
+
+    async fn outcomes(&self, world: &World) -> Vec<SettleResponse> {
+        join_all(self.0.iter().map(|(request, id)| world.outcome(request, *id))).await
+    }
+
+    /// All are reserved before any is signed.
+    async fn gather(&self, world: &World) {
+        world.chain.set_faults(Faults { signer_down: true, ..Faults::default() });
+        let answers = self.settle(world).await;
+        assert!(answers.iter().all(|answer| is(answer, "settlement_pending")));
+    }
+
+    async fn until_sent(&self, world: &World) {
+        let began = Instant::now();
+        loop {
+            self.settle(world).await;
+            let mut sent = 0;
+            for (request, _) in &self.0 {
+                let stored = world.stored(request).await.unwrap();
+                sent += usize::from(stored.state == State::Broadcast);
+            }
+            if sent == self.0.len() {
+                return;
+            }
+            assert!(began.elapsed() < PATIENCE, "{sent} were sent");
+        }
+    }
+}
+
+fn full(count: u8, members: usize) -> usize {
+    usize::from(count).div_ceil(members)
+}
+
+#[tokio::test]
+async fn payments_that_wait_together_share_transactions() {
+    const COUNT: u8 = 50;
+    let (world, crowd) = (World::new(false).await, Crowd::of(COUNT));
+    crowd.gather(&world).await;
+    world.chain.set_faults(Faults::default());
+    crowd.until_sent(&world).await;
+    world.chain.mine();
+    let outcomes = crowd.outcomes(&world).await;
+    assert!(outcomes.iter().all(|outcome| outcome.success));
+    world.assert_moved(COUNT.into());
+    let batches = world.chain.batches(SIGNER);
+    assert!(batches.iter().all(|members| *members <= MEMBERS), "{batches:?}");
+    // Some may have left a batch that was not signed while the signer was down.
+    assert!(batches.len() <= full(COUNT, MEMBERS) + 3, "{batches:?}");
+    let transactions: std::collections::HashSet<_> =
+        outcomes.iter().map(|outcome| &outcome.transaction).collect();
+    assert_eq!(transactions.len(), batches.iter().filter(|members| **members > 0).count());
+}
+
+#[tokio::test]
+async fn a_payment_alone_goes_alone_and_at_once() {
+    let world = World::new(true).await;
+    for n in 1..=3 {
+        assert!(world.settle(&payment(n), Uuid::new_v4()).await.success);
+    }
+    assert_eq!(world.chain.batches(SIGNER), [1, 1, 1]);
+}
+
+#[tokio::test]
+async fn a_member_that_fails_harms_no_other() {
+    const COUNT: u8 = 12;
+    let (world, crowd) = (World::new(false).await, Crowd::of(COUNT));
+    crowd.gather(&world).await;
+    world.chain.set_faults(Faults::default());
+    crowd.until_sent(&world).await;
+    // In the same block, before the batch.
+    world.chain.cancel(PAYER, nonce(7));
+    for (n, (request, id)) in crowd.0.iter().enumerate() {
+        if n != 6 {
+            assert!(world.outcome(request, *id).await.success, "{n}");
+        }
+    }
+    let (request, id) = &crowd.0[6];
+    assert!(is(&world.settle(request, *id).await, "settlement_pending"));
+    world.chain.mine();
+    world.chain.mine();
+    world.until(request, State::Dead).await;
+    assert_eq!(world.outcome(request, *id).await.meaning(), SettleMeaning::Refused);
+    world.assert_moved(u64::from(COUNT) - 1);
+    let stored = world.stored(request).await.unwrap();
+    assert_eq!(stored.transactions.len(), 1, "what cannot settle is not sent again");
+}
+
+#[tokio::test]
+async fn a_member_that_a_stranger_settles_harms_no_other() {
+    const COUNT: u8 = 5;
+    let (world, crowd) = (World::new(false).await, Crowd::of(COUNT));
+    crowd.gather(&world).await;
+    world.chain.set_faults(Faults::default());
+    crowd.until_sent(&world).await;
+    world.chain.front_run(&crowd.0[2].0);
+    for (n, (request, id)) in crowd.0.iter().enumerate() {
+        if n != 2 {
+            assert!(world.outcome(request, *id).await.success, "{n}");
+        }
+    }
+    world.until(&crowd.0[2].0, State::Mined).await;
+    world.assert_moved(COUNT.into());
+}
+
+#[tokio::test]
+async fn a_batch_that_reverts_is_split_until_each_goes_alone() {
+    const COUNT: u8 = 20;
+    let (world, crowd) = (World::new(false).await, Crowd::of(COUNT));
+    crowd.gather(&world).await;
+    world.chain.set_faults(Faults { batches_revert: true, ..Faults::default() });
+    let began = Instant::now();
+    while world.chain.transfers() < usize::from(COUNT) {
+        crowd.settle(&world).await;
+        world.chain.mine();
+        assert!(began.elapsed() < PATIENCE, "{} of {COUNT}", world.chain.transfers());
+    }
+    assert!(crowd.outcomes(&world).await.iter().all(|outcome| outcome.success));
+    world.assert_moved(COUNT.into());
+    for (request, _) in &crowd.0 {
+        let stored = world.stored(request).await.unwrap();
+        assert!(stored.transactions.len() <= 3, "{:?}", stored.transactions);
+    }
+    let batches = world.chain.batches(SIGNER);
+    let small = batches.iter().filter(|members| (2..=2).contains(*members)).count();
+    assert!(batches.contains(&1) && small > 0, "{batches:?}");
+}
+
+#[tokio::test]
+async fn a_batch_is_sent_again_unchanged_and_replaced_with_the_same_members() {
+    const COUNT: u8 = 6;
+    let mut world = World::with(false, |limits| {
+        limits.bump_after = Duration::from_millis(400);
+        limits.attempts_per_slot = 2;
+    })
+    .await;
+    let crowd = Crowd::of(COUNT);
+    crowd.gather(&world).await;
+    world.chain.set_faults(Faults { swallow: true, ..Faults::default() });
+    crowd.until_sent(&world).await;
+    let before = world.chain.distinct_transactions();
+    world.restart();
+    world.chain.set_faults(Faults::default());
+    let began = Instant::now();
+    while world.chain.distinct_transactions() < 2 * before {
+        crowd.settle(&world).await;
+        assert!(began.elapsed() < PATIENCE, "not replaced");
+    }
+    world.chain.set_faults(Faults { refuse: Some(Broadcast::Rejected), ..Faults::default() });
+    world.chain.mine();
+    assert!(crowd.outcomes(&world).await.iter().all(|outcome| outcome.success));
+    world.assert_moved(COUNT.into());
+    let members: usize = world.chain.batches(SIGNER).iter().sum();
+    assert_eq!(members, usize::from(COUNT), "a replacement holds what it replaces");
+}
+
+#[tokio::test]
+async fn a_batch_that_a_reorganisation_took_back_is_mined_again() {
+    const COUNT: u8 = 8;
+    let (world, crowd) = (World::new(false).await, Crowd::of(COUNT));
+    crowd.gather(&world).await;
+    world.chain.set_faults(Faults::default());
+    crowd.until_sent(&world).await;
+    world.chain.mine();
+    assert!(crowd.outcomes(&world).await.iter().all(|outcome| outcome.success));
+    let distinct = world.chain.distinct_transactions();
+    world.chain.reorganise(1, false);
+    world.assert_moved(0);
+    let began = Instant::now();
+    while world.chain.transfers() < usize::from(COUNT) {
+        world.chain.mine();
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        assert!(began.elapsed() < PATIENCE, "{} came back", world.chain.transfers());
+    }
+    world.chain.mine();
+    world.chain.mine();
+    for (request, _) in &crowd.0 {
+        world.until(request, State::Final).await;
+    }
+    assert_eq!(world.chain.distinct_transactions(), distinct, "the same bytes");
+    world.assert_moved(COUNT.into());
+}
