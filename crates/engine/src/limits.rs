@@ -50,7 +50,7 @@ pub struct Limits {
     pub foreign_after: Duration,
     /// Deterministic failures to sign after which a payment is set aside for an operator.
     pub tries: i64,
-    /// Transactions that may be spent on one payment, reverted ones included: with the gas limit
+    /// Transactions that may be mined for one payment, reverted ones included: with the gas limit
     /// of a transaction this bounds what a payment can cost.
     pub transactions_per_payment: usize,
     /// Blocks that a reorganisation may take back. Evidence may be this far below the block in

@@ -59,6 +59,8 @@ pub struct Settlement {
     pub in_open_slot: bool,
     /// Own transactions that carry it, oldest first.
     pub transactions: Vec<String>,
+    /// Nonces that they were signed for: of those that share one, at most one costs gas.
+    pub nonces: usize,
     /// The proof, once there is one.
     pub evidence: Option<EvidenceRow>,
     /// When it was reserved, unix milliseconds by the database's clock.

@@ -15,8 +15,13 @@ use crate::replica::{Ended, LEASE_MS, Replica};
 /// The named places of gate and engine, but for the one of replacements.
 const POINTS: &[&str] = &[
     "G1", "G2", "G3", "G4", "G5", "G6", "G7", "G8", "G9", "G10", "G11", "G12", "F1", "F2", "F3",
-    "F4", "F5", "F6", "F7", "F8", "F9", "F11", "F12",
+    "F4", "F5", "F6", "F7", "F8", "F9", "F11", "F12", "B1", "B2",
 ];
+/// It is passed only while a batch that did nothing is made again in smaller ones: only the
+/// weather brings that about.
+const SPLIT: &str = "B3";
+/// One in so many of those who are to die at a place waits for it in bad weather.
+const SPLIT_IN: u64 = 12;
 /// It is passed only while gas has become dearer, and then it is the only one that is armed.
 pub(crate) const REPLACEMENT: &str = "F10";
 /// After so many deaths there nobody else is armed with it.
@@ -160,6 +165,10 @@ impl<'a> Executioner<'a> {
         }
         if self.toll.random < self.at_random_times() && self.random.once_in(2) {
             return None;
+        }
+        let split = self.arguments.chaos && self.random.below(SPLIT_IN) == 0;
+        if split {
+            return Some(format!("{SPLIT}:1"));
         }
         let point = POINTS[self.random.index(POINTS.len())];
         Some(format!("{point}:{}", 1 + self.random.below(PASSES)))

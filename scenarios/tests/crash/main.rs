@@ -197,6 +197,7 @@ impl World {
             thefts,
             weather,
             replaced: self.replaced(),
+            batches: self.batches(),
             points: arguments.points,
             killed_for,
             quiet_after: began.elapsed() - killed_for,
@@ -247,6 +248,12 @@ impl World {
             .database
             .rows("select nonce from attempts group by network, signer, nonce having count(*) > 1");
         rows.unwrap_or_default().len()
+    }
+
+    /// Nonces for which transactions for several payments were signed.
+    fn batches(&self) -> usize {
+        const SLOTS: &str = "select nonce from nonce_slots where kind = 1 and state <> 0";
+        self.database.rows(SLOTS).unwrap_or_default().len()
     }
 
     fn judge(&self, market: &Market, deeds: &Deeds) -> Verdict {

@@ -18,6 +18,8 @@ pub(crate) struct Deeds {
     pub(crate) weather: Option<Record>,
     /// Transactions that were replaced with higher fees.
     pub(crate) replaced: usize,
+    /// Transactions for several payments that were signed.
+    pub(crate) batches: usize,
     /// Whether deaths at places were asked for.
     pub(crate) points: bool,
     pub(crate) killed_for: Duration,
@@ -45,6 +47,9 @@ impl Deeds {
         }
         if climbed && self.points && !self.toll.at_points.contains_key(REPLACEMENT) {
             missing.push("nobody died while it replaced a transaction".to_owned());
+        }
+        if payments >= CROWD && self.batches == 0 {
+            missing.push("no two payments ever shared a transaction".to_owned());
         }
         if payments >= CROWD && self.most_in_flight < CROWD {
             missing.push(format!("never {CROWD} requests at the same time"));
@@ -76,8 +81,10 @@ impl fmt::Display for Deeds {
             write!(f, "{kind}={times} ")?;
         }
         if let Some(record) = &self.weather {
-            write!(f, "climbed={} replaced={} ", record.climbed, self.replaced)?;
+            let Record { climbed, spoiled, .. } = record;
+            write!(f, "climbed={climbed} replaced={} spoiled={spoiled} ", self.replaced)?;
         }
+        write!(f, "batches={} ", self.batches)?;
         write!(
             f,
             "killed_for={}s quiet_after={}s most_in_flight={most_in_flight}",

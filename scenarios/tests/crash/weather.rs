@@ -13,7 +13,7 @@ use crate::buyers::Market;
 use crate::chain_reader::ChainReader;
 use crate::endpoint::{Endpoint, Mood};
 use crate::random::Random;
-use crate::real_chain::SIGNER;
+use crate::real_chain::{MULTICALL3, SIGNER, place_multicall};
 
 /// The stream of chance of the weather, beyond those of buyers and deaths.
 const LANE: u64 = 1 << 40;
@@ -31,6 +31,8 @@ const SPARE: usize = 2;
 const LONG_RUN: usize = 200;
 /// Transactions are replaced when they have waited for 20 seconds, one after the other.
 const CLIMB: Duration = Duration::from_secs(40);
+/// Code that reverts whatever is asked.
+const REVERTS: &str = "0x5f5ffd";
 /// Blocks that a reorganisation takes back: those that are not final.
 const DEPTHS: u64 = 2;
 /// Base fees in wei: what no replica of this run may pay, and what the node begins with.
@@ -58,11 +60,13 @@ enum Weather {
     Reorganised,
     /// Gas costs more than replicas may pay.
     TooDear,
+    /// Transactions for several payments are mined and revert.
+    Spoiled,
     /// Gas costs more than what waits to be mined offers, for as long as it takes to replace it.
     Climbed,
 }
 
-const ALL: [Weather; 8] = [
+const ALL: [Weather; 9] = [
     Weather::Forgets,
     Weather::Cuts,
     Weather::Hides,
@@ -71,6 +75,7 @@ const ALL: [Weather; 8] = [
     Weather::Mixed,
     Weather::Reorganised,
     Weather::TooDear,
+    Weather::Spoiled,
 ];
 
 /// How often what happened.
@@ -86,6 +91,9 @@ pub(crate) struct Record {
     pub(crate) fallen_out: usize,
     /// Blocks that were too dear for what waited.
     pub(crate) too_dear: usize,
+    /// Transactions for several payments that were mined without effect; maybe none in a short
+    /// run.
+    pub(crate) spoiled: usize,
     /// Times that gas became dearer than what waited; none in a short run.
     pub(crate) climbed: usize,
 }
@@ -198,6 +206,7 @@ impl Maker {
             Weather::Refuses => done.refused,
             Weather::Mixed => done.kinds().map(|(_, times)| times).iter().sum(),
             Weather::Reorganised => done.fallen_out,
+            Weather::Spoiled => done.spoiled,
             Weather::TooDear => done.too_dear,
             Weather::Climbed => done.climbed,
         }
@@ -219,6 +228,10 @@ impl Maker {
             }
             Weather::TooDear => {
                 self.record.too_dear += self.hold_base_fee(TOO_DEAR, lasts);
+                Mood::default()
+            }
+            Weather::Spoiled => {
+                self.record.spoiled += self.spoil(lasts);
                 Mood::default()
             }
             Weather::Climbed => {
@@ -276,6 +289,25 @@ impl Maker {
         let count = format!("{block:#x}");
         let count = self.chain.call("eth_getBlockTransactionCountByNumber", &json!([count]));
         usize::try_from(number(&count)).unwrap_or(0)
+    }
+
+    /// Transactions for several payments revert, whatever they hold. Returns how many did.
+    fn spoil(&self, lasts: Duration) -> usize {
+        let first = self.head() + 1;
+        self.chain.call("anvil_setCode", &json!([MULTICALL3, REVERTS]));
+        std::thread::sleep(lasts);
+        place_multicall(&self.chain);
+        (first..=self.head()).map(|block| self.spoiled_in(block)).sum()
+    }
+
+    /// Transactions for several payments in a block that did nothing.
+    fn spoiled_in(&self, block: u64) -> usize {
+        let receipts = self.chain.call("eth_getBlockReceipts", &json!([format!("{block:#x}")]));
+        let is_one = |receipt: &&Value| {
+            let to = receipt["to"].as_str().unwrap_or_default();
+            to.eq_ignore_ascii_case(MULTICALL3) && receipt["status"] == "0x0"
+        };
+        receipts.as_array().map_or(0, |receipts| receipts.iter().filter(is_one).count())
     }
 
     /// Gas becomes dearer while something waits to be mined, and stays so.

@@ -1,7 +1,7 @@
 //! A real node with the real token: anvil, and Circle's FiatTokenV2_2 at the address that USDC has
 //! on Base Sepolia.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::chain_reader::ChainReader;
 use crate::service::{self, Service};
@@ -19,6 +19,8 @@ pub(crate) const BUYER_KEY: &str =
     "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d";
 /// An account that nobody signs for.
 pub(crate) const PAYEE: &str = "0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC";
+/// Where contracts expect Multicall3.
+pub(crate) const MULTICALL3: &str = "0xcA11bde05977b3631167028862bE2a173976CA11";
 /// $0.01 in atomic units of USDC.
 pub(crate) const PRICE: u128 = 10_000;
 
@@ -43,13 +45,22 @@ fn node(arguments: &[&str]) -> (Service, String) {
     (anvil, rpc)
 }
 
+/// Our contract with the functions of Multicall3, where every chain of note has it.
+pub(crate) fn place_multicall(reader: &ChainReader) {
+    let built: Value =
+        serde_json::from_str(include_str!("../../../contracts/artifacts/Multicall.json")).unwrap();
+    reader.call("anvil_setCode", &json!([MULTICALL3, built["runtimeBytecode"]]));
+}
+
 impl RealChain {
     /// Starts the node, places the token and gives the buyer some.
     pub(crate) fn start() -> Self {
         let (anvil, rpc) = node(&[]);
         let mut place = service::node_script("place-usdc.mjs");
         let placed = service::run(place.args([rpc.as_str(), BUYER])).succeeded();
-        Self { _anvil: anvil, reader: ChainReader::new(&rpc, placed.stdout.trim()) }
+        let reader = ChainReader::new(&rpc, placed.stdout.trim());
+        place_multicall(&reader);
+        Self { _anvil: anvil, reader }
     }
 
     /// The same on a node of the time before base fees.

@@ -31,7 +31,7 @@ impl<'a> Group<'a> {
         let shared = batch.and_then(|batch| Some((batch, self.chain.share(&next.new.request)?)));
         let (room, gas, most_gas) = match shared {
             Some((batch, share)) => {
-                let room = companions(batch.members, next.transactions.len());
+                let room = companions(batch.members, next.nonces);
                 (room, self.gas.saturating_add(share), batch.gas)
             }
             None => (1, 0, u64::MAX),
@@ -47,9 +47,9 @@ impl<'a> Group<'a> {
     }
 }
 
-/// Most payments in a transaction with one that was in so many transactions before.
-fn companions(members: usize, transactions: usize) -> usize {
-    match transactions {
+/// Most payments in a transaction with one that so many nonces were spent on before.
+fn companions(members: usize, nonces: usize) -> usize {
+    match nonces {
         0 => members,
         1 => members.div_ceil(SPLIT),
         _ => 1,
@@ -62,7 +62,7 @@ mod tests {
 
     #[test]
     fn who_fails_soon_stands_alone() {
-        let of = |members| [0, 1, 2, 3].map(|transactions| companions(members, transactions));
+        let of = |members| [0, 1, 2, 3].map(|nonces| companions(members, nonces));
         assert_eq!(of(100), [100, 10, 1, 1]);
         assert_eq!(of(20), [20, 2, 1, 1]);
         assert_eq!(of(2), [2, 1, 1, 1]);

@@ -213,7 +213,7 @@ impl Lane {
         if stored.transactions.is_empty() {
             return Ok(true);
         }
-        if stored.transactions.len() >= self.desk.limits.transactions_per_payment {
+        if stored.nonces >= self.desk.limits.transactions_per_payment {
             self.set_aside(lease, stored, "too many transactions").await?;
             return Ok(false);
         }

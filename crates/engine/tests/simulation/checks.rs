@@ -91,7 +91,7 @@ pub(crate) async fn hopeful(world: &World) -> Vec<Payment> {
         // A payment that has cost too many transactions is an operator's.
         let set_aside = row.as_ref().is_some_and(|row| {
             row.state == State::Quarantined
-                || row.transactions.len() >= world.ground.limits.transactions_per_payment
+                || row.nonces >= world.ground.limits.transactions_per_payment
         });
         let valid = world.chain().inspect(&payment.request, 0).await;
         let usable = matches!(&valid, Ok(Inspection::Valid { authorization, .. })

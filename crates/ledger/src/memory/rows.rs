@@ -146,6 +146,12 @@ impl Rows {
             .map(|(_, name)| name.clone())
     }
 
+    /// How many nonces the payment's transactions were signed for.
+    pub(super) fn nonces(&self, key: &PaymentKey) -> usize {
+        let with = self.slots.values().filter(|slot| slot.items.contains_key(key));
+        with.filter(|slot| !slot.attempts.is_empty()).count()
+    }
+
     /// The payment's transactions, oldest first.
     pub(super) fn transactions(&self, key: &PaymentKey) -> Vec<String> {
         let with = self.slots.values().filter(|slot| slot.items.contains_key(key));

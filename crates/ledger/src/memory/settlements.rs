@@ -383,6 +383,7 @@ fn read(rows: &Rows, row: &SettlementRow, now: i64) -> Settlement {
         looks: row.looks,
         in_open_slot: rows.home(key).is_some_and(|slot| slot.state != SlotState::Mined),
         transactions: rows.transactions(key),
+        nonces: rows.nonces(key),
         evidence: row.evidence.clone(),
         reserved_unix_ms: row.created_at_ms,
         updated_unix_ms: row.updated_at_ms,

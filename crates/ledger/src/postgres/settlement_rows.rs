@@ -22,6 +22,9 @@ macro_rules! select {
             "and n.state <> 2) as in_open_slot, array(select a.transaction_hash from attempts a ",
             "join slot_items i using (network, signer, nonce) ",
             "where i.payment_key = s.payment_key order by a.made_order) as transactions, ",
+            "(select count(distinct (a.signer, a.nonce)) from attempts a ",
+            "join slot_items i using (network, signer, nonce) ",
+            "where i.payment_key = s.payment_key) as nonces, ",
             "e.transaction_hash as proof, e.log_index, e.block_number, e.block_hash, e.gas_used ",
             "from settlements s left join evidence e on e.payment_key = s.payment_key ",
             $rest
@@ -61,6 +64,7 @@ pub(super) fn read(ledger: &PostgresLedger, row: &PgRow) -> Result<Settlement, L
         looks: u32::try_from(unsigned(row, "looks")?).unwrap_or(u32::MAX),
         in_open_slot: column(row, "in_open_slot")?,
         transactions: column(row, "transactions")?,
+        nonces: usize::try_from(unsigned(row, "nonces")?).unwrap_or(usize::MAX),
         evidence: evidence(row)?,
         reserved_unix_ms: column(row, "created_at_ms")?,
         updated_unix_ms: column(row, "updated_at_ms")?,

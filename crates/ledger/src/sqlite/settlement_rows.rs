@@ -1,15 +1,17 @@
 //! Settlements as SQLite returns them, with their transactions and their proof.
 
+use std::collections::HashSet;
+
 use faregate_protocol::{Amount, PaymentKey, PaymentRequest};
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, Sqlite, Transaction};
+use sqlx::{Sqlite, Transaction};
 
 use super::{SqliteLedger, bytes32, column, unavailable, unsigned, uuid};
 use crate::sealing::Sealed;
 use crate::{EvidenceRow, LedgerError, NewSettlement, Settlement, SettlementState};
 
 const TRANSACTIONS: &str = concat!(
-    "select a.transaction_hash from attempts a join slot_items i using (network, signer, nonce) ",
+    "select a.transaction_hash, a.signer, a.nonce from attempts a join slot_items i using (network, signer, nonce) ",
     "where i.payment_key = ? order by a.made_order"
 );
 
@@ -24,6 +26,7 @@ pub(super) async fn read(
     let request: PaymentRequest =
         serde_json::from_slice(&request).map_err(|_| LedgerError::Corrupt { what: "request" })?;
     let state: i64 = column(row, "state")?;
+    let (transactions, nonces) = transactions(tx, &key).await?;
     let truth = |name: &'static str| column::<'_, i64>(row, name).map(|number| number != 0);
     let reported: Option<String> = column(row, "success_reported_to")?;
     Ok(Settlement {
@@ -52,7 +55,8 @@ pub(super) async fn read(
         wanted: truth("wanted")?,
         looks: u32::try_from(unsigned(row, "looks")?).unwrap_or(u32::MAX),
         in_open_slot: truth("in_open_slot")?,
-        transactions: transactions(tx, &key).await?,
+        transactions,
+        nonces,
         evidence: evidence(tx, &key).await?,
         reserved_unix_ms: column(row, "created_at_ms")?,
         updated_unix_ms: column(row, "updated_at_ms")?,
@@ -60,16 +64,23 @@ pub(super) async fn read(
     })
 }
 
+/// The transactions, oldest first, and for how many nonces they were signed.
 async fn transactions(
     tx: &mut Transaction<'static, Sqlite>,
     key: &PaymentKey,
-) -> Result<Vec<String>, LedgerError> {
+) -> Result<(Vec<String>, usize), LedgerError> {
     let rows = sqlx::query(TRANSACTIONS)
         .bind(key.0.as_slice())
         .fetch_all(&mut **tx)
         .await
         .map_err(unavailable)?;
-    rows.iter().map(|row| row.try_get(0).map_err(unavailable)).collect()
+    let mut nonces: HashSet<(&str, i64)> = HashSet::new();
+    let mut transactions = Vec::with_capacity(rows.len());
+    for row in &rows {
+        nonces.insert((column(row, "signer")?, column(row, "nonce")?));
+        transactions.push(column(row, "transaction_hash")?);
+    }
+    Ok((transactions, nonces.len()))
 }
 
 async fn evidence(

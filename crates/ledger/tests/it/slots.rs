@@ -70,6 +70,7 @@ async fn a_replacement_keeps_the_slot_the_payment_and_both_transactions(ledger: 
     assert!(bench.sign(&slot, 2).await);
     let stored = bench.ledger.find_settlement(&key).await.unwrap().unwrap();
     assert_eq!(stored.transactions, ["0x01", "0x02"]);
+    assert_eq!(stored.nonces, 1, "one of them is mined at most");
     assert_eq!(bench.open().await[0].attempts.len(), 2);
 }
 
@@ -149,6 +150,7 @@ async fn a_reorganisation_takes_the_proof_back_into_the_newest_slot(ledger: impl
     assert!(bench.ledger.undo_mined(&bench.lease, &key).await.unwrap());
     let stored = bench.ledger.find_settlement(&key).await.unwrap().unwrap();
     assert_eq!((stored.state, stored.evidence), (S::Broadcast, None));
+    assert_eq!((stored.transactions.len(), stored.nonces), (2, 2));
     let open = bench.open().await;
     assert_eq!((open.len(), open[0].nonce, open[0].members[0].live), (1, 6, true));
     assert!(bench.mined(&key, S::Broadcast, &proof(2, 0)).await, "the same log proves it again");
