@@ -20,6 +20,7 @@ pub mod answer;
 pub mod claims;
 pub mod error;
 pub mod journal;
+pub mod lane_rows;
 pub mod memory;
 mod migrations;
 pub mod payees;
@@ -34,6 +35,7 @@ pub use answer::StoredAnswer;
 pub use claims::{Claim, ClaimMove, ClaimStore, Claimed, Hold, NewClaim};
 pub use error::LedgerError;
 pub use journal::JournalEntry;
+pub use lane_rows::{Attempt, LaneRows, Lease, SlotMember, SlotRow};
 pub use memory::{MemoryLedger, MillisClock};
 pub use payees::{PayToOwner, PayeeStore};
 pub use postgres::{PostgresConfig, PostgresLedger};
@@ -41,9 +43,6 @@ pub use records::{
     PaymentFilter, PaymentName, PaymentNameError, PaymentRecords, PaymentSummary, SentTransaction,
 };
 pub use sealing::Sealer;
-pub use settlements::{
-    Attempt, EvidenceRow, LaneRows, Lease, NewSettlement, Reserved, Settlement, SettlementStore,
-    SlotMember, SlotRow,
-};
+pub use settlements::{EvidenceRow, NewSettlement, Proven, Reserved, Settlement, SettlementStore};
 pub use sqlite::SqliteLedger;
 pub use transitions::{ClaimState, SettlementState, SlotKind, SlotState};

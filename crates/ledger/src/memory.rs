@@ -5,6 +5,7 @@
 mod claims;
 mod leases;
 mod payees;
+mod proofs;
 mod records;
 mod rows;
 mod settlements;

@@ -12,6 +12,7 @@ mod kept;
 mod leases;
 mod moves;
 mod payees;
+mod proofs;
 mod records;
 mod rows;
 mod session;

@@ -5,7 +5,7 @@ use faregate_protocol::{Amount, PaymentKey, PaymentRequest};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::{LedgerError, PayeeStore, SettlementState, SlotKind};
+use crate::{Attempt, LaneRows, Lease, LedgerError, PayeeStore, SettlementState, SlotRow};
 
 /// What a reservation stores.
 #[derive(Clone, Debug, PartialEq)]
@@ -80,91 +80,6 @@ pub enum Reserved {
     Exists(Box<Settlement>),
 }
 
-/// The right to work on something alone. Every write checks the token, so that a holder who slept
-/// through the end of its lease changes nothing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lease {
-    /// What it is for, such as `lane eip155:84532 0x...`.
-    pub name: String,
-    /// Who holds it.
-    pub owner: Uuid,
-    /// +1 at each change of holder.
-    pub token: i64,
-}
-
-/// What a lane has open.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LaneRows {
-    /// Slots that are EMPTY or SIGNED, lowest nonce first.
-    pub open: Vec<SlotRow>,
-    /// One above the highest nonce that was ever allocated; 0 for a new lane.
-    pub next_nonce: u64,
-}
-
-/// One nonce of a lane.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SlotRow {
-    /// CAIP-2 id.
-    pub network: String,
-    /// Signer.
-    pub signer: String,
-    /// Transaction nonce.
-    pub nonce: u64,
-    /// What it is for.
-    pub kind: SlotKind,
-    /// The payments it was allocated for, in the order of their keys; none for a no-op.
-    pub members: Vec<SlotMember>,
-    /// Its signed transactions, oldest first.
-    pub attempts: Vec<Attempt>,
-    /// How long ago the newest of them was stored, in milliseconds of the ledger's clock; 0 without
-    /// one.
-    pub age_ms: u64,
-}
-
-/// A payment in a slot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SlotMember {
-    /// Which.
-    pub key: PaymentKey,
-    /// It still lives there: neither its proof nor its end is known, and it was not taken out.
-    pub live: bool,
-}
-
-impl SlotRow {
-    /// The kind of a slot for so many payments.
-    pub(crate) const fn kind_of(members: usize) -> SlotKind {
-        match members {
-            0 => SlotKind::NoOp,
-            1 => SlotKind::Single,
-            _ => SlotKind::Batch,
-        }
-    }
-
-    /// The kind it has once it keeps only these of its payments.
-    pub(crate) fn kind_with(&self, keep: &[PaymentKey]) -> SlotKind {
-        Self::kind_of(self.members.iter().filter(|member| keep.contains(&member.key)).count())
-    }
-}
-
-/// Signed bytes. They hold a bearer authorization, so `Debug` leaves them out.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Attempt {
-    /// Transaction hash.
-    pub transaction: String,
-    /// Signed bytes.
-    pub raw: Vec<u8>,
-    /// Most it pays for one unit of gas, in wei.
-    pub max_fee_wei: u128,
-    /// Tip for one unit of gas, in wei.
-    pub tip_wei: u128,
-}
-
-impl std::fmt::Debug for Attempt {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Attempt").field("transaction", &self.transaction).finish_non_exhaustive()
-    }
-}
-
 /// The log that proves a payment (U8, U9).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EvidenceRow {
@@ -178,6 +93,17 @@ pub struct EvidenceRow {
     pub block_hash: String,
     /// Gas used by the whole transaction.
     pub gas_used: u64,
+}
+
+/// A proof that is to be recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proven {
+    /// The payment.
+    pub key: PaymentKey,
+    /// Where it stands.
+    pub from: SettlementState,
+    /// What proves it.
+    pub evidence: EvidenceRow,
 }
 
 /// The engine's side of a ledger. Time is the database's clock.
@@ -236,6 +162,24 @@ pub trait SettlementStore: PayeeStore {
         quiet_ms: u64,
         limit: u32,
     ) -> Result<Vec<Settlement>, LedgerError>;
+
+    /// Settlements of `network` that are SIGNED or BROADCAST and that one of these transactions
+    /// carries, at most `limit`.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    async fn carried_by(
+        &self,
+        network: &str,
+        transactions: &[String],
+        limit: u32,
+    ) -> Result<Vec<Settlement>, LedgerError>;
+
+    /// How many settlements of `network` are SIGNED or BROADCAST.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    async fn in_flight(&self, network: &str) -> Result<u64, LedgerError>;
 
     /// Nothing was found: the next look is due in `next_in_ms`.
     ///
@@ -357,6 +301,17 @@ pub trait SettlementStore: PayeeStore {
         from: SettlementState,
         evidence: &EvidenceRow,
     ) -> Result<bool, LedgerError>;
+
+    /// As [`SettlementStore::record_mined`] for many, in one transaction: one that cannot be
+    /// recorded holds up no other. Returns the payments that moved.
+    ///
+    /// # Errors
+    /// [`LedgerError::LeaseLost`] among others: whether any was recorded is unknown.
+    async fn record_all_mined(
+        &self,
+        lease: &Lease,
+        proofs: &[Proven],
+    ) -> Result<Vec<PaymentKey>, LedgerError>;
 
     /// The block is gone: the proof is taken back. The payment returns to the slot of its newest
     /// transaction as BROADCAST; one that never had a transaction of ours becomes RESERVED. Either

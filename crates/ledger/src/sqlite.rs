@@ -10,6 +10,7 @@ mod homes;
 mod kept;
 mod leases;
 mod payees;
+mod proofs;
 mod records;
 mod reservations;
 mod settlement_rows;

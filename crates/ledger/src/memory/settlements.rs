@@ -8,14 +8,14 @@ use tokio::sync::broadcast;
 use uuid::Uuid;
 
 use super::rows::{Rows, SettlementRow};
-use super::{MemoryLedger, clamped, leases, refused, slots, stored};
+use super::{MemoryLedger, clamped, leases, proofs, refused, slots, stored};
 use crate::{
-    Attempt, EvidenceRow, LaneRows, Lease, LedgerError, NewSettlement, Reserved, Settlement,
-    SettlementState, SettlementStore, SlotRow, SlotState,
+    Attempt, EvidenceRow, LaneRows, Lease, LedgerError, NewSettlement, Proven, Reserved,
+    Settlement, SettlementState, SettlementStore, SlotRow, SlotState,
 };
 
 pub(super) const SUBJECT: &str = "settlement";
-const RECONCILER: (&str, &str) = ("reconciler", SUBJECT);
+pub(super) const RECONCILER: (&str, &str) = ("reconciler", SUBJECT);
 const LANE: (&str, &str) = ("lane", SUBJECT);
 const API: (&str, &str) = ("api", SUBJECT);
 const OPERATOR: (&str, &str) = ("operator", SUBJECT);
@@ -90,6 +90,24 @@ impl SettlementStore for MemoryLedger {
         };
         let order = |row: &SettlementRow| (row.state == SettlementState::Mined, row.next_look_ms);
         Ok(list(&rows, now, network, limit, due, order))
+    }
+
+    async fn carried_by(
+        &self,
+        network: &str,
+        transactions: &[String],
+        limit: u32,
+    ) -> Result<Vec<Settlement>, LedgerError> {
+        let (rows, now) = self.open();
+        let carried = |row: &SettlementRow| {
+            let sent = rows.transactions(&row.new.key);
+            proofs::is_in_flight(row) && sent.iter().any(|hash| transactions.contains(hash))
+        };
+        Ok(list(&rows, now, network, limit, carried, |_| ()))
+    }
+
+    async fn in_flight(&self, network: &str) -> Result<u64, LedgerError> {
+        Ok(proofs::in_flight(self, network))
     }
 
     async fn looked(
@@ -210,8 +228,17 @@ impl SettlementStore for MemoryLedger {
         if !from.may_become(to) {
             return Err(LedgerError::IllegalMove { from: from.name(), to: to.name() });
         }
-        let moved = mined(self, lease, key, from, proof)?;
-        if moved {
+        let one = Proven { key: *key, from, evidence: proof.clone() };
+        Ok(!self.record_all_mined(lease, &[one]).await?.is_empty())
+    }
+
+    async fn record_all_mined(
+        &self,
+        lease: &Lease,
+        all: &[Proven],
+    ) -> Result<Vec<PaymentKey>, LedgerError> {
+        let moved = proofs::record(self, lease, all)?;
+        for key in &moved {
             self.tell(*key);
         }
         Ok(moved)
@@ -296,34 +323,6 @@ fn reserve(
     let evidence = json!({ "settle_id": new.settle_id, "head": new.head_at_claim });
     rows.note(now, API, &new.key, ("", SettlementState::Reserved.name()), &evidence);
     Ok(Reserved::New(found))
-}
-
-fn mined(
-    ledger: &MemoryLedger,
-    lease: &Lease,
-    key: &PaymentKey,
-    from: SettlementState,
-    proof: &EvidenceRow,
-) -> Result<bool, LedgerError> {
-    let to = SettlementState::Mined;
-    let (mut rows, now) = leases::begin(ledger, lease)?;
-    let Some(row) = rows.settlements.get(key) else { return Ok(false) };
-    let log = (row.new.network.clone(), proof.transaction.clone(), proof.log_index);
-    if row.evidence.is_some() || rows.logs.contains(&log) || !rows.step(now, key, from, to) {
-        return Ok(false);
-    }
-    rows.logs.insert(log);
-    if let Some(row) = rows.settlements.get_mut(key) {
-        row.evidence = Some(proof.clone());
-    }
-    rows.leave(key);
-    let evidence = json!({
-        "transaction": proof.transaction, "log_index": proof.log_index,
-        "block": proof.block_number, "block_hash": proof.block_hash,
-        "gas_used": proof.gas_used,
-    });
-    rows.note(now, RECONCILER, key, (from.name(), to.name()), &evidence);
-    Ok(true)
 }
 
 fn undo(ledger: &MemoryLedger, lease: &Lease, key: &PaymentKey) -> Result<bool, LedgerError> {

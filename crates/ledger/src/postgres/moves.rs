@@ -10,10 +10,10 @@ use super::settlement_rows::read;
 use super::settlements::SELECT;
 use super::{Failure, PostgresLedger, journal, leases, now_ms, refused, slots};
 use crate::sealing::Sealed;
-use crate::{EvidenceRow, Lease, LedgerError, NewSettlement, Reserved, SettlementState};
+use crate::{Lease, LedgerError, NewSettlement, Reserved, SettlementState};
 
 pub(super) const SUBJECT: &str = "settlement";
-const RECONCILER: (&str, &str) = ("reconciler", SUBJECT);
+pub(super) const RECONCILER: (&str, &str) = ("reconciler", SUBJECT);
 const LANE: (&str, &str) = ("lane", SUBJECT);
 const API: (&str, &str) = ("api", SUBJECT);
 const OPERATOR: (&str, &str) = ("operator", SUBJECT);
@@ -74,12 +74,6 @@ const WANTED_TO_THE_END: &str = concat!(
 );
 
 const FORGET_TRIES: &str = "update settlements set tries = 0 where payment_key = $1";
-
-const INSERT_EVIDENCE: &str = concat!(
-    "insert into evidence (network, transaction_hash, log_index, block_number, block_hash, ",
-    "gas_used, payment_key) select network, $1, $2, $3, $4, $5, payment_key from settlements ",
-    "where payment_key = $6 on conflict do nothing"
-);
 
 const DELETE_EVIDENCE: &str = "delete from evidence where payment_key = $1";
 
@@ -201,42 +195,6 @@ pub(super) async fn go(
     }
     let who = if to == SettlementState::Broadcast { LANE } else { RECONCILER };
     journal(&mut tx, who, key, (from.name(), to.name()), evidence).await?;
-    tx.commit().await?;
-    Ok(true)
-}
-
-pub(super) async fn mined(
-    ledger: &PostgresLedger,
-    lease: &Lease,
-    key: &PaymentKey,
-    from: SettlementState,
-    proof: &EvidenceRow,
-) -> Result<bool, Failure> {
-    let to = SettlementState::Mined;
-    let mut tx = leases::begin(ledger, lease).await?;
-    if !step(&mut tx, key, from, to).await? {
-        return Ok(false);
-    }
-    let stored = sqlx::query(INSERT_EVIDENCE)
-        .bind(text(&proof.transaction))
-        .bind(signed(proof.log_index))
-        .bind(signed(proof.block_number))
-        .bind(text(&proof.block_hash))
-        .bind(signed(proof.gas_used))
-        .bind(key.0.as_slice())
-        .execute(&mut *tx)
-        .await?;
-    // Dropping the transaction takes the step back as well.
-    if stored.rows_affected() != 1 {
-        return Ok(false);
-    }
-    slots::leave(&mut tx, key).await?;
-    let evidence = json!({
-        "transaction": proof.transaction, "log_index": proof.log_index,
-        "block": proof.block_number, "block_hash": proof.block_hash,
-        "gas_used": proof.gas_used,
-    });
-    journal(&mut tx, RECONCILER, key, (from.name(), to.name()), &evidence).await?;
     tx.commit().await?;
     Ok(true)
 }

@@ -10,10 +10,10 @@ use uuid::Uuid;
 
 use super::rows::{column, signed, unsigned, uuid};
 use super::settlement_rows::{read, read_all, select};
-use super::{PostgresLedger, leases, moves, now_ms, one_now_ms, slots};
+use super::{PostgresLedger, leases, moves, now_ms, one_now_ms, proofs, slots};
 use crate::{
-    Attempt, EvidenceRow, LaneRows, Lease, LedgerError, NewSettlement, Reserved, Settlement,
-    SettlementState, SettlementStore, SlotRow,
+    Attempt, EvidenceRow, LaneRows, Lease, LedgerError, NewSettlement, Proven, Reserved,
+    Settlement, SettlementState, SettlementStore, SlotRow,
 };
 
 pub(super) const SELECT: &str = select!("where s.payment_key = $1");
@@ -32,6 +32,16 @@ const DUE: &str = concat!(
     one_now_ms!(),
     " - $3) order by s.state = 3, s.next_look_ms, s.payment_key limit $2"
 );
+
+const CARRIED: &str = select!(
+    "where s.network = $1 and s.state in (1, 2) and s.payment_key in \
+     (select i.payment_key from attempts a join slot_items i using (network, signer, nonce) \
+     where a.network = $1 and a.transaction_hash = any($3)) order by s.payment_key limit $2"
+);
+
+/// Repeats the condition of its index.
+const IN_FLIGHT: &str = "select count(*) as open from settlements where network = $1 \
+     and state not in (3, 4, 6) and state in (1, 2)";
 
 const UNRESOLVED: &str =
     "select count(*) as open from settlements where network = $1 and state not in (3, 4, 6)";
@@ -106,6 +116,28 @@ impl SettlementStore for PostgresLedger {
             Ok(read_all(self, &rows))
         };
         self.retried(find).await
+    }
+
+    async fn carried_by(
+        &self,
+        network: &str,
+        transactions: &[String],
+        limit: u32,
+    ) -> Result<Vec<Settlement>, LedgerError> {
+        let find = || async {
+            let query = sqlx::query(CARRIED).bind(network).bind(i64::from(limit));
+            let rows = query.bind(transactions).fetch_all(&self.pool).await?;
+            Ok(read_all(self, &rows))
+        };
+        self.retried(find).await
+    }
+
+    async fn in_flight(&self, network: &str) -> Result<u64, LedgerError> {
+        let count = || async {
+            let row = sqlx::query(IN_FLIGHT).bind(network).fetch_one(&self.pool).await?;
+            Ok(unsigned(&row, "open")?)
+        };
+        self.retried(count).await
     }
 
     async fn looked(
@@ -225,8 +257,17 @@ impl SettlementStore for PostgresLedger {
         if !from.may_become(to) {
             return Err(LedgerError::IllegalMove { from: from.name(), to: to.name() });
         }
-        let moved = self.retried(|| moves::mined(self, lease, key, from, proof)).await?;
-        if moved {
+        let one = Proven { key: *key, from, evidence: proof.clone() };
+        Ok(!self.record_all_mined(lease, &[one]).await?.is_empty())
+    }
+
+    async fn record_all_mined(
+        &self,
+        lease: &Lease,
+        all: &[Proven],
+    ) -> Result<Vec<PaymentKey>, LedgerError> {
+        let moved = self.retried(|| proofs::record(self, lease, all)).await?;
+        for key in &moved {
             self.tell(*key);
         }
         Ok(moved)

@@ -13,16 +13,16 @@ use uuid::Uuid;
 use super::reservations::{WANTED_TO_THE_END, insert, retry, seal, step};
 use super::settlement_rows::read;
 use super::{
-    SqliteLedger, column, homes, journal, leases, now_ms, signed, slots, unavailable, unsigned,
-    uuid,
+    SqliteLedger, column, homes, journal, leases, now_ms, proofs, signed, slots, unavailable,
+    unsigned, uuid,
 };
 use crate::{
-    Attempt, EvidenceRow, LaneRows, Lease, LedgerError, NewSettlement, Reserved, Settlement,
-    SettlementState, SettlementStore, SlotRow,
+    Attempt, EvidenceRow, LaneRows, Lease, LedgerError, NewSettlement, Proven, Reserved,
+    Settlement, SettlementState, SettlementStore, SlotRow,
 };
 
 pub(super) const SUBJECT: &str = "settlement";
-const RECONCILER: &str = "reconciler";
+pub(super) const RECONCILER: &str = "reconciler";
 const API: &str = "api";
 
 macro_rules! select {
@@ -74,10 +74,11 @@ const REPORT: &str = concat!(
     "where payment_key = ? and state in (3, 4) returning success_reported_to"
 );
 
-const INSERT_EVIDENCE: &str = concat!(
-    "insert into evidence (network, transaction_hash, log_index, block_number, block_hash, ",
-    "gas_used, payment_key) select network, ?, ?, ?, ?, ?, payment_key from settlements ",
-    "where payment_key = ? on conflict do nothing"
+const CARRIED: &str = concat!(
+    select!("where s.network = ?1 and s.state in (1, 2) and s.payment_key in "),
+    "(select i.payment_key from attempts a join slot_items i using (network, signer, nonce) ",
+    "where a.network = ?1 and a.transaction_hash in (select value from json_each(?2))) ",
+    "order by s.payment_key limit ?3"
 );
 
 #[async_trait]
@@ -158,6 +159,21 @@ impl SettlementStore for SqliteLedger {
     ) -> Result<Vec<Settlement>, LedgerError> {
         let query = sqlx::query(DUE).bind(network.to_owned()).bind(limit).bind(signed(quiet_ms));
         list(self, query).await
+    }
+
+    async fn carried_by(
+        &self,
+        network: &str,
+        transactions: &[String],
+        limit: u32,
+    ) -> Result<Vec<Settlement>, LedgerError> {
+        let hashes: Value = transactions.iter().map(String::as_str).collect();
+        let query = sqlx::query(CARRIED).bind(network.to_owned()).bind(hashes.to_string());
+        list(self, query.bind(limit)).await
+    }
+
+    async fn in_flight(&self, network: &str) -> Result<u64, LedgerError> {
+        proofs::in_flight(self, network).await
     }
 
     async fn looked(
@@ -285,30 +301,16 @@ impl SettlementStore for SqliteLedger {
         if !from.may_become(to) {
             return Err(LedgerError::IllegalMove { from: from.name(), to: to.name() });
         }
-        let mut tx = leases::begin(self, lease).await?;
-        let stored = sqlx::query(INSERT_EVIDENCE)
-            .bind(&proof.transaction)
-            .bind(signed(proof.log_index))
-            .bind(signed(proof.block_number))
-            .bind(&proof.block_hash)
-            .bind(signed(proof.gas_used))
-            .bind(key.0.as_slice())
-            .execute(&mut *tx)
-            .await
-            .map_err(unavailable)?;
-        if stored.rows_affected() != 1 || !step(&mut tx, key, from, to).await? {
-            return Ok(false);
-        }
-        homes::leave(&mut tx, key).await?;
-        let evidence = json!({
-            "transaction": proof.transaction, "log_index": proof.log_index,
-            "block": proof.block_number, "block_hash": proof.block_hash,
-            "gas_used": proof.gas_used,
-        });
-        journal(&mut tx, RECONCILER, SUBJECT, key, (from.name(), to.name()), &evidence).await?;
-        tx.commit().await.map_err(unavailable)?;
-        self.tell(*key);
-        Ok(true)
+        let one = Proven { key: *key, from, evidence: proof.clone() };
+        Ok(!self.record_all_mined(lease, &[one]).await?.is_empty())
+    }
+
+    async fn record_all_mined(
+        &self,
+        lease: &Lease,
+        all: &[Proven],
+    ) -> Result<Vec<PaymentKey>, LedgerError> {
+        proofs::record(self, lease, all).await
     }
 
     async fn undo_mined(&self, lease: &Lease, key: &PaymentKey) -> Result<bool, LedgerError> {

@@ -9,6 +9,7 @@ mod cluster;
 mod failing_calls;
 mod payees;
 mod postgres;
+mod proofs;
 mod random_walk;
 mod records;
 mod samples;
