@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use faregate_protocol::{Network, PaymentRequest, Reason, SupportedKind};
 
-use crate::{Authorization, ChainError, Observation, Watch};
+use crate::{Authorization, BlockSeen, ChainError, Observation, Watch};
 
 /// The verdict of *inspect*.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,6 +115,15 @@ pub struct LaneState {
     pub balance_wei: u128,
 }
 
+/// When a payment that nobody waits for is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendTime {
+    /// At once.
+    Now,
+    /// Not before this unix second; then the question is to be asked again.
+    NotBefore(u64),
+}
+
 /// One chain. Implementations keep no payment state: what must be remembered is the ledger's.
 #[async_trait]
 pub trait Chain: Send + Sync {
@@ -175,6 +184,40 @@ pub trait Chain: Send + Sync {
     /// # Errors
     /// [`ChainError`] when the chain gave no answer; that proves nothing.
     async fn observe(&self, watch: Watch<'_>) -> Result<Observation, ChainError>;
+
+    /// The newest blocks after the one with number `after`, lowest first; without a number the
+    /// newest one. One cheap question when there is none. A long absence leaves a gap below them.
+    ///
+    /// They are hints where to look: by default there are none.
+    ///
+    /// # Errors
+    /// [`ChainError`].
+    async fn blocks(&self, after: Option<u64>) -> Result<Vec<BlockSeen>, ChainError> {
+        let _ = after;
+        Ok(Vec::new())
+    }
+
+    /// *Observe* for many payments whose transactions stand in `block`, in as few questions as
+    /// their number allows. What the block proves comes in the order of `watches`; for the rest,
+    /// which are all by default, there is `None`: each is to be observed for itself.
+    ///
+    /// # Errors
+    /// [`ChainError`] when the chain gave no answer; that proves nothing.
+    async fn observe_in(
+        &self,
+        block: &BlockSeen,
+        watches: &[Watch<'_>],
+    ) -> Result<Vec<Option<Observation>>, ChainError> {
+        let _ = block;
+        Ok(vec![None; watches.len()])
+    }
+
+    /// When to send a payment that nobody waits for and that ends at `valid_before`: both are unix
+    /// seconds. By default at once. It never leaves too little time to settle.
+    async fn send_time(&self, now_unix: u64, valid_before: u64) -> SendTime {
+        let _ = (now_unix, valid_before);
+        SendTime::Now
+    }
 
     /// What the chain knows of a signer.
     ///

@@ -12,8 +12,8 @@ pub mod observation;
 pub mod simulated;
 
 pub use adapter::{
-    BatchRoom, Broadcast, Chain, Fees, Inspection, Intent, LaneState, Prepared, Slot,
+    BatchRoom, Broadcast, Chain, Fees, Inspection, Intent, LaneState, Prepared, SendTime, Slot,
 };
 pub use authorization::Authorization;
 pub use error::ChainError;
-pub use observation::{DeathCause, DeathProof, Evidence, Observation, Outcome, Watch};
+pub use observation::{BlockSeen, DeathCause, DeathProof, Evidence, Observation, Outcome, Watch};

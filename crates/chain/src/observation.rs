@@ -13,6 +13,19 @@ pub struct Watch<'a> {
     pub head_at_claim: u64,
 }
 
+/// A block as it was seen. It proves nothing: it may be gone by now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlockSeen {
+    /// Its number.
+    pub number: u64,
+    /// Its hash.
+    pub hash: String,
+    /// The hash of the block before it.
+    pub parent: String,
+    /// Its transactions, spelled as [`crate::Prepared::transaction`] is.
+    pub transactions: Vec<String>,
+}
+
 /// The chain's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observation {

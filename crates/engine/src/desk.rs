@@ -1,6 +1,7 @@
 //! What the workers of one chain share.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use faregate_chain::Chain;
 use faregate_ledger::SettlementStore;
@@ -24,11 +25,38 @@ pub(crate) struct Desk {
     pub(crate) work: Notify,
     /// Tells the reconciler that there may be something to see.
     pub(crate) seen: Notify,
+    /// Blocks that this process noticed, and whether it watches for them now.
+    pub(crate) blocks: Blocks,
+}
+
+/// What the watcher of blocks tells the lanes of its process.
+#[derive(Debug, Default)]
+pub(crate) struct Blocks {
+    seen: AtomicU64,
+    watched: AtomicBool,
+}
+
+impl Blocks {
+    /// Changes with each block; `None` when nobody here watches for blocks.
+    pub(crate) fn watched(&self) -> Option<u64> {
+        let watched = self.watched.load(Ordering::Acquire);
+        watched.then(|| self.seen.load(Ordering::Acquire))
+    }
 }
 
 impl Desk {
     pub(crate) fn network(&self) -> &str {
         self.chain.network().as_str()
+    }
+
+    /// A new block was looked into: nonces may have been used.
+    pub(crate) fn block_seen(&self) {
+        self.blocks.seen.fetch_add(1, Ordering::AcqRel);
+        self.work.notify_waiters();
+    }
+
+    pub(crate) fn watches_blocks(&self, watching: bool) {
+        self.blocks.watched.store(watching, Ordering::Release);
     }
 
     /// Something about this payment changed, here or in another process.

@@ -10,7 +10,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 use crate::clock::Clock;
-use crate::desk::{Desk, pass_on_hints};
+use crate::desk::{Blocks, Desk, pass_on_hints};
 use crate::wake::Wakers;
 use crate::{Limits, lane, reconcile};
 
@@ -50,6 +50,7 @@ impl Engine {
                 wakers: Wakers::default(),
                 work: Notify::new(),
                 seen: Notify::new(),
+                blocks: Blocks::default(),
             });
             for signer in desk.chain.signers() {
                 workers.spawn(lane::run(Arc::clone(&desk), signer, stopped.clone()));

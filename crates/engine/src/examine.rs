@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::Limits;
 use crate::clock::Clock;
-use crate::desk::Desk;
+use crate::desk::{Blocks, Desk};
 use crate::reconcile::{self, Reconciler};
 use crate::tenure::Tenure;
 use crate::wake::Wakers;
@@ -113,6 +113,7 @@ impl Examiner {
             wakers: Wakers::default(),
             work: Notify::new(),
             seen: Notify::new(),
+            blocks: Blocks::default(),
         });
         Self { tenure: reconcile::tenure(&desk), reconciler: Reconciler::new(desk) }
     }

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use faregate_chain::ChainError;
+use faregate_chain::{ChainError, LaneState};
 use faregate_ledger::{Lease, LedgerError};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -23,7 +23,7 @@ pub(crate) async fn run(desk: Arc<Desk>, signer: String, mut stopped: watch::Rec
     let limits = desk.limits;
     let name = format!("lane {} {signer}", desk.network());
     let mut tenure = Tenure::new(Arc::clone(&desk.store), name, limits.lease_ttl);
-    let mut lane = Lane { desk, signer, sent: HashMap::new(), denied: None };
+    let mut lane = Lane { desk, signer, sent: HashMap::new(), denied: None, known: None };
     loop {
         let work = Arc::clone(&lane.desk);
         let told = work.work.notified();
@@ -79,6 +79,17 @@ struct Lane {
     sent: HashMap<u64, Sent>,
     /// Since when the chain denies nonces from here on that the ledger has closed.
     denied: Option<(u64, Instant)>,
+    /// What the chain last said of the signer.
+    known: Option<Known>,
+}
+
+/// What the chain said of a signer, and when: nothing but a block or a send of ours changes it.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    state: LaneState,
+    at: Instant,
+    /// The last block that was noticed then.
+    block: Option<u64>,
 }
 
 /// The newest bytes of one nonce, as this process sent or found them.
@@ -118,5 +129,22 @@ impl From<ChainError> for Halt {
 impl Lane {
     async fn round(&mut self, lease: &Lease) -> Result<Next, Halt> {
         round::round(self, lease).await
+    }
+
+    /// Nonces and balance of the signer. Hints come often, so the chain is asked again only after
+    /// a send, after a block, or after a while.
+    async fn state(&mut self) -> Result<LaneState, Halt> {
+        let block = self.desk.blocks.watched();
+        let limits = &self.desk.limits;
+        let good_for = if block.is_some() { limits.block_time_max } else { limits.watch_every };
+        if let Some(known) = self.known
+            && known.block == block
+            && known.at.elapsed() < good_for.min(limits.resend_after)
+        {
+            return Ok(known.state);
+        }
+        let state = self.desk.chain.lane_state(&self.signer).await?;
+        self.known = Some(Known { state, at: Instant::now(), block });
+        Ok(state)
     }
 }

@@ -21,6 +21,16 @@ pub struct Limits {
     pub lease_ttl: Duration,
     /// How often a lane looks at its nonces while transactions are in flight.
     pub watch_every: Duration,
+    /// Shortest time between two questions for a new block.
+    pub block_poll_min: Duration,
+    /// The same while the time between blocks is not known, and longest time otherwise.
+    pub block_poll_max: Duration,
+    /// Longest time between blocks that is reckoned with.
+    pub block_time_max: Duration,
+    /// How often it is asked whether anything is in flight whose block must be watched for.
+    pub in_flight_known_for: Duration,
+    /// Blocks that are read again when a new one does not follow the last that was seen.
+    pub rewind_blocks: u64,
     /// How often an idle lane or reconciler looks for work that nobody told it of.
     pub idle_every: Duration,
     /// Stored bytes that the endpoint does not know are sent again after this.
@@ -78,6 +88,11 @@ impl Default for Limits {
             min_balance_wei: 1_000_000_000_000_000,
             lease_ttl: Duration::from_secs(5),
             watch_every: Duration::from_millis(250),
+            block_poll_min: Duration::from_millis(50),
+            block_poll_max: Duration::from_millis(100),
+            block_time_max: Duration::from_secs(15),
+            in_flight_known_for: Duration::from_secs(1),
+            rewind_blocks: 6,
             idle_every: Duration::from_secs(1),
             resend_after: Duration::from_secs(2),
             bump_after: Duration::from_secs(20),

@@ -2,13 +2,15 @@
 //! it. The only one who says that a payment was made, that it never will be, or that the chain
 //! took it back. It signs and sends nothing.
 
+mod blocks;
 mod counted;
 mod look;
+mod pace;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use faregate_ledger::{Lease, LedgerError};
+use faregate_ledger::{Lease, LedgerError, Settlement};
 use faregate_protocol::PaymentKey;
 use futures::StreamExt as _;
 use tokio::sync::watch;
@@ -18,13 +20,30 @@ use self::counted::Counted;
 use crate::desk::Desk;
 use crate::tenure::Tenure;
 
-pub(crate) async fn run(desk: Arc<Desk>, mut stopped: watch::Receiver<bool>) {
-    let limits = desk.limits;
-    let mut tenure = tenure(&desk);
+pub(crate) async fn run(desk: Arc<Desk>, stopped: watch::Receiver<bool>) {
     let reconciler = Reconciler::new(desk);
+    // The blocks are watched by whoever holds the lease.
+    let (tell, held) = watch::channel(None);
+    let watched = blocks::watch(&reconciler, held, stopped.clone());
+    tokio::join!(rounds(&reconciler, tell, stopped), watched);
+}
+
+async fn rounds(
+    reconciler: &Reconciler,
+    holds: watch::Sender<Option<Lease>>,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let limits = reconciler.desk.limits;
+    let mut tenure = tenure(&reconciler.desk);
     loop {
         let mut more = false;
-        if let Some(lease) = tenure.hold().await {
+        let lease = tenure.hold().await;
+        holds.send_if_modified(|held| {
+            let changed = *held != lease;
+            held.clone_from(&lease);
+            changed
+        });
+        if let Some(lease) = lease {
             match reconciler.round(&lease).await {
                 Ok(full) => more = full,
                 Err(LedgerError::LeaseLost { .. }) => tenure.lost(),
@@ -73,17 +92,22 @@ impl Reconciler {
         let quiet_ms = u64::try_from(limits.look_quiet.as_millis()).unwrap_or(u64::MAX);
         let due = self.desk.store.due(network, quiet_ms, limits.look_batch).await?;
         let full = due.len() >= usize::try_from(limits.look_batch).unwrap_or(usize::MAX);
-        // One settlement that cannot be looked at holds up no other.
-        let looks = futures::stream::iter(due).map(|stored| self.look(lease, stored));
-        let mut outcomes = looks.buffer_unordered(limits.looks_at_once);
+        let looked = self.look_at_each(lease, due).await;
+        self.desk.metrics.unresolved_payments(self.desk.store.unresolved(network).await?);
+        looked.map(|()| full)
+    }
+
+    /// One settlement that cannot be looked at holds up no other.
+    async fn look_at_each(&self, lease: &Lease, all: Vec<Settlement>) -> Result<(), LedgerError> {
+        let looks = futures::stream::iter(all).map(|stored| self.look(lease, stored));
+        let mut outcomes = looks.buffer_unordered(self.desk.limits.looks_at_once);
         let mut first_error = None;
         while let Some(outcome) = outcomes.next().await {
             if let Err(error) = outcome {
                 first_error.get_or_insert(error);
             }
         }
-        self.desk.metrics.unresolved_payments(self.desk.store.unresolved(network).await?);
-        first_error.map_or(Ok(full), Err)
+        first_error.map_or(Ok(()), Err)
     }
 }
 

@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use alloy_primitives::Address;
 use async_trait::async_trait;
 use faregate_chain::{
-    Authorization, BatchRoom, Broadcast, Chain, ChainError, Fees, Inspection, Intent, LaneState,
-    Observation, Prepared, Slot, Watch,
+    Authorization, BatchRoom, BlockSeen, Broadcast, Chain, ChainError, Fees, Inspection, Intent,
+    LaneState, Observation, Prepared, SendTime, Slot, Watch,
 };
 use faregate_protocol::{Network, PaymentRequest, Reason, SupportedKind, X402_VERSION};
+use tokio::task::JoinHandle;
 
 use crate::assets::Assets;
 use crate::batch::{self, Batching};
@@ -17,6 +18,7 @@ use crate::claim::Claim;
 use crate::code_seen::CodeSeen;
 use crate::config::{EvmConfig, TransactionType};
 use crate::fees::FeeSource;
+use crate::fees::quiet::{self, QuietPolicy};
 use crate::mechanisms::eip3009::Overload;
 use crate::rpc::{Call, Rpc, call, decode};
 use crate::schemes::exact;
@@ -31,12 +33,23 @@ pub struct EvmChain {
     pub(crate) rpc: Rpc,
     pub(crate) assets: Assets,
     pub(crate) fees: FeeSource,
+    quiet: QuietPolicy,
     pub(crate) transaction_type: TransactionType,
     pub(crate) signers: Vec<Arc<dyn TransactionSigner>>,
     /// Payers that were seen to have code.
     pub(crate) contract_payers: CodeSeen,
     pub(crate) batching: Batching,
     signers_checked: AtomicBool,
+    /// Looks after the endpoints as long as the chain is used.
+    survey: Option<JoinHandle<()>>,
+}
+
+impl Drop for EvmChain {
+    fn drop(&mut self) {
+        if let Some(survey) = &self.survey {
+            survey.abort();
+        }
+    }
 }
 
 impl std::fmt::Debug for EvmChain {
@@ -58,7 +71,15 @@ impl EvmChain {
     pub async fn connect(config: EvmConfig) -> Result<Self, ChainError> {
         config.check()?;
         let chain_id = config.chain_id()?;
-        let rpc = Rpc::new(&config.network, chain_id, config.urls()?, config.call_timeout)?;
+        let rpc = Rpc::new(
+            &config.network,
+            chain_id,
+            &config.urls()?,
+            &config.endpoints,
+            &config.metrics,
+        )?;
+        let survey = (config.rpc_urls.len() > 1)
+            .then(|| tokio::spawn(rpc.clone().keep_surveying(config.endpoints.survey_every)));
         let chain = Self {
             assets: Assets::new(config.profiles()?, chain_id),
             fees: FeeSource::new(
@@ -67,6 +88,7 @@ impl EvmChain {
                 config.min_tip_wei,
                 config.transaction_type,
             ),
+            quiet: config.quiet,
             transaction_type: config.transaction_type,
             network: config.network,
             chain_id,
@@ -75,6 +97,7 @@ impl EvmChain {
             contract_payers: CodeSeen::default(),
             batching: Batching::new(config.batch),
             signers_checked: AtomicBool::new(false),
+            survey,
         };
         chain.check_endpoints().await?;
         Ok(chain)
@@ -87,6 +110,9 @@ impl EvmChain {
             rpc.value(answer, call::CHAIN_ID.method)
         });
         let outcomes = futures::future::join_all(checks).await;
+        if endpoints.len() > 1 {
+            self.rpc.survey().await;
+        }
         for error in outcomes.iter().filter_map(|outcome| outcome.as_ref().err()) {
             if matches!(error, ChainError::WrongChain { .. }) {
                 return Err(error.clone());
@@ -214,6 +240,26 @@ impl Chain for EvmChain {
 
     async fn observe(&self, watch: Watch<'_>) -> Result<Observation, ChainError> {
         observe::observe(self, &watch).await
+    }
+
+    async fn blocks(&self, after: Option<u64>) -> Result<Vec<BlockSeen>, ChainError> {
+        observe::blocks::after(&self.rpc, after).await
+    }
+
+    async fn observe_in(
+        &self,
+        block: &BlockSeen,
+        watches: &[Watch<'_>],
+    ) -> Result<Vec<Option<Observation>>, ChainError> {
+        observe::blocks::observe_in(self, block, watches).await
+    }
+
+    async fn send_time(&self, now_unix: u64, valid_before: u64) -> SendTime {
+        let base_fees_wei = match self.quiet.base_fee_wei {
+            Some(_) => self.fees.base_fees_wei(&self.rpc).await,
+            None => Vec::new(),
+        };
+        quiet::send_time(now_unix, valid_before, &base_fees_wei, &self.quiet)
     }
 
     async fn lane_state(&self, signer: &str) -> Result<LaneState, ChainError> {

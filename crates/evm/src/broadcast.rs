@@ -1,7 +1,7 @@
 //! *Broadcast*: signed bytes leave the process. What the endpoint says about them is read out of
 //! the words of many node implementations; words that nobody knows promise nothing.
 
-use alloy_primitives::keccak256;
+use alloy_primitives::{B256, keccak256};
 use faregate_chain::Broadcast;
 
 use crate::rpc::{Answer, Call, Fault, Rpc, decode};
@@ -58,18 +58,13 @@ const ENDPOINT_FAILED: &[i64] = &[-32005, -32601, -32700, -32600, 429];
 
 /// Sends `raw`.
 pub(crate) async fn send(rpc: &Rpc, raw: &[u8]) -> Broadcast {
-    let taken = |answer: &Answer| {
-        matches!(read(answer, raw), Broadcast::Accepted | Broadcast::AlreadyKnown)
-    };
-    match rpc.send_raw(Call::send_raw(raw), taken).await {
-        Ok(answer) => read(&answer, raw),
-        Err(_) => Broadcast::Unknown,
-    }
+    let hash = keccak256(raw);
+    rpc.send_raw(Call::send_raw(raw), move |answer| read(answer, hash)).await
 }
 
-fn read(answer: &Answer, raw: &[u8]) -> Broadcast {
+fn read(answer: &Answer, hash: B256) -> Broadcast {
     match answer {
-        Ok(value) if decode::hash(value) == Some(keccak256(raw)) => Broadcast::Accepted,
+        Ok(value) if decode::hash(value) == Some(hash) => Broadcast::Accepted,
         Ok(_) | Err(Fault::Missing) => Broadcast::Unknown,
         Err(Fault::Failed { code, message }) if !ENDPOINT_FAILED.contains(code) => {
             classify(message)
@@ -168,10 +163,10 @@ mod tests {
     #[test]
     fn acceptance_is_the_hash_of_what_was_sent() {
         let raw = [2, 3, 4];
-        let hash = keccak256(raw).to_string();
-        assert_eq!(read(&Ok(json!(hash)), &raw), Broadcast::Accepted);
+        let hash = keccak256(raw);
+        assert_eq!(read(&Ok(json!(hash.to_string())), hash), Broadcast::Accepted);
         for odd in [json!(null), json!("0x"), json!(keccak256([1]).to_string()), json!({})] {
-            assert_eq!(read(&Ok(odd), &raw), Broadcast::Unknown);
+            assert_eq!(read(&Ok(odd), hash), Broadcast::Unknown);
         }
     }
 
@@ -179,7 +174,7 @@ mod tests {
     fn codes_of_a_failing_endpoint_promise_nothing() {
         for code in [-32005, -32601, -32700, 429] {
             let answer = Err(Fault::Failed { code, message: "nonce too low".into() });
-            assert_eq!(read(&answer, &[1]), Broadcast::Unknown, "{code}");
+            assert_eq!(read(&answer, B256::ZERO), Broadcast::Unknown, "{code}");
         }
     }
 

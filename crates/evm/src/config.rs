@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use faregate_chain::ChainError;
 use faregate_protocol::{Network, assets};
+use faregate_telemetry::Metrics;
 use url::Url;
 
 use crate::assets::AssetProfile;
 use crate::batch::BatchMode;
+use crate::fees::quiet::QuietPolicy;
 use crate::limits::{
-    DEFAULT_CALL_TIMEOUT, DEFAULT_MAX_FEE_PER_GAS_WEI, DEFAULT_MIN_TIP_WEI, MAX_ENDPOINTS,
-    MAX_TRANSFER_GAS, NO_OP_GAS,
+    DEFAULT_CALL_TIMEOUT, DEFAULT_HEDGE_AFTER, DEFAULT_MAX_FEE_PER_GAS_WEI, DEFAULT_MAX_LAG_BLOCKS,
+    DEFAULT_MIN_TIP_WEI, MAX_ENDPOINTS, MAX_TRANSFER_GAS, NO_OP_GAS, SURVEY_EVERY,
 };
 use crate::signer::TransactionSigner;
 
@@ -28,16 +30,49 @@ pub struct EvmConfig {
     pub signers: Vec<Arc<dyn TransactionSigner>>,
     /// Tokens that may be settled; empty means the network's default asset.
     pub assets: Vec<AssetProfile>,
-    /// Time for one call to one endpoint. Default 5 s.
-    pub call_timeout: Duration,
+    /// How the endpoints are asked.
+    pub endpoints: EndpointPolicy,
+    /// Where the endpoints' health is shown. Default: a registry that nobody reads.
+    pub metrics: Metrics,
     /// Most that one unit of gas may cost, in wei. Default 200 gwei.
     pub max_fee_per_gas_wei: u128,
     /// Least tip for one unit of gas, in wei. Default 0.001 gwei.
     pub min_tip_wei: u128,
+    /// When payments that nobody waits for are sent. Default: at once.
+    pub quiet: QuietPolicy,
     /// How gas is offered. Default EIP-1559.
     pub transaction_type: TransactionType,
     /// Whether payments share transactions. Default [`BatchMode::Auto`].
     pub batch: BatchMode,
+}
+
+/// How the endpoints of a chain are asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EndpointPolicy {
+    /// Time for one request to one endpoint. Default 5 s.
+    pub call_timeout: Duration,
+    /// A second endpoint is asked the same when the first has not answered for this long, and for
+    /// longer than 95 of 100 of its last answers took. `None`: never. Default 500 ms.
+    pub hedge_after: Option<Duration>,
+    /// Most JSON-RPC calls to each endpoint in a second, reads and sends; `None`: no limit.
+    pub calls_per_second: Option<u32>,
+    /// An endpoint further behind the others is not asked for state. Default 4 blocks.
+    pub max_lag_blocks: u64,
+    /// How often all endpoints are asked for their newest block; a chain with one endpoint never
+    /// is. Default 10 s.
+    pub survey_every: Duration,
+}
+
+impl Default for EndpointPolicy {
+    fn default() -> Self {
+        Self {
+            call_timeout: DEFAULT_CALL_TIMEOUT,
+            hedge_after: Some(DEFAULT_HEDGE_AFTER),
+            calls_per_second: None,
+            max_lag_blocks: DEFAULT_MAX_LAG_BLOCKS,
+            survey_every: SURVEY_EVERY,
+        }
+    }
 }
 
 /// How a transaction says what it pays for gas.
@@ -64,9 +99,11 @@ impl EvmConfig {
             rpc_urls,
             signers,
             assets: Vec::new(),
-            call_timeout: DEFAULT_CALL_TIMEOUT,
+            endpoints: EndpointPolicy::default(),
+            metrics: Metrics::new([]),
             max_fee_per_gas_wei: DEFAULT_MAX_FEE_PER_GAS_WEI,
             min_tip_wei: DEFAULT_MIN_TIP_WEI,
+            quiet: QuietPolicy::default(),
             transaction_type: TransactionType::default(),
             batch: BatchMode::default(),
         }
@@ -117,8 +154,11 @@ impl EvmConfig {
         if signers.len() != self.signers.len() {
             return Err(refused("a signer is listed twice"));
         }
-        if self.call_timeout.is_zero() {
-            return Err(refused("the call timeout is zero"));
+        if self.endpoints.call_timeout.is_zero() || self.endpoints.survey_every.is_zero() {
+            return Err(refused("the call timeout or the time between surveys is zero"));
+        }
+        if self.endpoints.calls_per_second == Some(0) {
+            return Err(refused("an endpoint may be asked nothing"));
         }
         if self.min_tip_wei > self.max_fee_per_gas_wei {
             return Err(refused("the least tip is above the fee ceiling"));
@@ -167,7 +207,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_right_is_refused() {
-        let breaks: [(&str, Break); 9] = [
+        let breaks: [(&str, Break); 10] = [
             ("no endpoint", |c| c.rpc_urls.clear()),
             ("no URL", |c| c.rpc_urls = vec!["127.0.0.1:8545".into()]),
             ("no http", |c| c.rpc_urls = vec!["ws://127.0.0.1:8545".into()]),
@@ -175,7 +215,8 @@ mod tests {
             ("no EVM chain", |c| c.network = "solana:abc".parse().unwrap()),
             ("no default asset", |c| c.network = Network::eip155(31337)),
             ("asset twice", |c| c.assets = [c.profiles().unwrap(), c.profiles().unwrap()].concat()),
-            ("timeout", |c| c.call_timeout = Duration::ZERO),
+            ("timeout", |c| c.endpoints.call_timeout = Duration::ZERO),
+            ("rate", |c| c.endpoints.calls_per_second = Some(0)),
             ("tip", |c| c.max_fee_per_gas_wei = c.min_tip_wei - 1),
         ];
         for (name, break_it) in breaks {

@@ -1,6 +1,8 @@
 //! What a transaction offers for gas, never above the configured ceiling: twice the next base fee
 //! plus a tip from the last blocks, or on a chain without base fees the node's price and a quarter.
 
+pub mod quiet;
+
 use std::time::Instant;
 
 use faregate_chain::{ChainError, Fees};
@@ -12,6 +14,15 @@ use crate::config::TransactionType;
 use crate::limits::{FEE_CACHED_FOR, FEE_HISTORY_BLOCKS, FEE_HISTORY_PERCENTILE};
 use crate::rpc::{Call, Rpc, call, decode};
 
+/// What the chain said.
+#[derive(Clone, Debug)]
+struct Asked {
+    /// What is to be offered, before it is held against the ceiling.
+    offer: Fees,
+    /// Of the last blocks and of the next one; none on a chain without.
+    base_fees_wei: Vec<u128>,
+}
+
 /// The fee of one chain, asked at most once a second.
 #[derive(Debug)]
 pub(crate) struct FeeSource {
@@ -19,7 +30,7 @@ pub(crate) struct FeeSource {
     ceiling_wei: u128,
     min_tip_wei: u128,
     transaction_type: TransactionType,
-    cached: Mutex<Option<(Instant, Result<Fees, ChainError>)>>,
+    cached: Mutex<Option<(Instant, Result<Asked, ChainError>)>>,
 }
 
 impl FeeSource {
@@ -38,28 +49,40 @@ impl FeeSource {
     /// # Errors
     /// [`ChainError::FeeCeiling`] above the ceiling; another [`ChainError`] without an answer.
     pub(crate) async fn now(&self, rpc: &Rpc) -> Result<Fees, ChainError> {
-        // Held over the question, so that many waiters ask once and fail together.
-        let mut cached = self.cached.lock().await;
-        if let Some((_, fee)) = cached.as_ref().filter(|(at, _)| at.elapsed() < FEE_CACHED_FOR) {
-            return fee.clone();
-        }
-        let fee = self.ask(rpc).await;
-        *cached = Some((Instant::now(), fee.clone()));
-        fee
+        self.below_ceiling(self.asked(rpc).await?.offer)
     }
 
-    async fn ask(&self, rpc: &Rpc) -> Result<Fees, ChainError> {
+    /// Base fees of the last blocks and of the next one, in wei; none on a chain without, or
+    /// without an answer.
+    pub(crate) async fn base_fees_wei(&self, rpc: &Rpc) -> Vec<u128> {
+        self.asked(rpc).await.map(|asked| asked.base_fees_wei).unwrap_or_default()
+    }
+
+    async fn asked(&self, rpc: &Rpc) -> Result<Asked, ChainError> {
+        // Held over the question, so that many waiters ask once and fail together.
+        let mut cached = self.cached.lock().await;
+        if let Some((_, asked)) = cached.as_ref().filter(|(at, _)| at.elapsed() < FEE_CACHED_FOR) {
+            return asked.clone();
+        }
+        let asked = self.ask(rpc).await;
+        *cached = Some((Instant::now(), asked.clone()));
+        asked
+    }
+
+    async fn ask(&self, rpc: &Rpc) -> Result<Asked, ChainError> {
         if self.transaction_type == TransactionType::Legacy {
             let [price] = rpc.batch_of([Call::gas_price()]).await?;
             let price = decode::u128(&rpc.value(price, call::GAS_PRICE)?);
             let price = price.ok_or_else(|| rpc.nonsense(call::GAS_PRICE))?;
-            return self.below_ceiling(one_price(price, self.min_tip_wei));
+            let offer = one_price(price, self.min_tip_wei);
+            return Ok(Asked { offer, base_fees_wei: Vec::new() });
         }
         let [history] =
             rpc.batch_of([Call::fee_history(FEE_HISTORY_BLOCKS, FEE_HISTORY_PERCENTILE)]).await?;
         let history = rpc.value(history, call::FEE_HISTORY)?;
-        let (base, tip) = read(&history).ok_or_else(|| rpc.nonsense(call::FEE_HISTORY))?;
-        self.below_ceiling(offer(base, tip.max(self.min_tip_wei)))
+        let (base_fees_wei, tip) = read(&history).ok_or_else(|| rpc.nonsense(call::FEE_HISTORY))?;
+        let next = base_fees_wei.last().copied().unwrap_or_default();
+        Ok(Asked { offer: offer(next, tip.max(self.min_tip_wei)), base_fees_wei })
     }
 
     /// At least `fee`, and enough above `replaced` that a pool takes it in its place.
@@ -98,9 +121,13 @@ fn offer(base_wei: u128, tip_wei: u128) -> Fees {
     Fees { max_fee_wei: base_wei.saturating_mul(2).saturating_add(tip_wei), tip_wei }
 }
 
-/// The base fee of the next block and the median of the tips, in wei.
-fn read(history: &Value) -> Option<(u128, u128)> {
-    let base = decode::u128(history.get("baseFeePerGas")?.as_array()?.last()?)?;
+/// The base fees, that of the next block last, and the median of the tips, in wei.
+fn read(history: &Value) -> Option<(Vec<u128>, u128)> {
+    let base = history.get("baseFeePerGas")?.as_array()?.iter().map(decode::u128);
+    let base: Vec<u128> = base.collect::<Option<_>>()?;
+    if base.is_empty() {
+        return None;
+    }
     let mut tips = Vec::new();
     for block in history.get("reward").and_then(Value::as_array).into_iter().flatten() {
         tips.push(decode::u128(block.as_array()?.first()?)?);
@@ -126,10 +153,10 @@ mod tests {
             "gasUsedRatio": [0.1, 0.5],
             "reward": [["0x0"], ["0x9"], ["0x5"], ["0x7"]],
         });
-        assert_eq!(read(&history), Some((100, 7)));
+        assert_eq!(read(&history), Some((vec![1, 2, 100], 7)));
         assert_eq!(offer(100, 7), Fees { max_fee_wei: 207, tip_wei: 7 });
         let quiet = json!({"baseFeePerGas": ["0x1", "0x64"], "reward": null});
-        assert_eq!(read(&quiet), Some((100, 0)));
+        assert_eq!(read(&quiet), Some((vec![1, 100], 0)));
     }
 
     #[test]

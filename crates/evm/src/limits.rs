@@ -22,6 +22,50 @@ pub const SIGN_TIMEOUT: Duration = Duration::from_secs(10);
 pub const MAX_ANSWER_BYTES: usize = 2 * 1024 * 1024;
 /// Most endpoints of one chain.
 pub const MAX_ENDPOINTS: usize = 16;
+/// Most calls of one JSON-RPC batch.
+pub const MAX_BATCH_CALLS: usize = 100;
+/// How long a question waits for others while its endpoint is busy.
+pub const COLLECT_FOR: Duration = Duration::from_millis(50);
+/// Calls under way at once to an endpoint that takes no batches.
+pub const MAX_SINGLES_AT_ONCE: usize = 8;
+/// After this time an endpoint that refused a batch is given one again.
+pub const BATCHES_TRIED_AGAIN: Duration = Duration::from_secs(600);
+
+/// Failures in a row after which an endpoint is not asked.
+pub const BREAKER_FAILURES: u32 = 5;
+/// For how long, at first; doubled with each try that fails.
+pub const BREAKER_OPEN_FIRST: Duration = Duration::from_secs(1);
+/// Longest time for which an endpoint is not asked.
+pub const BREAKER_OPEN_MAX: Duration = Duration::from_secs(30);
+/// A try whose outcome is not known by then is no reason to wait any longer.
+pub const BREAKER_PROBE_GIVEN_UP: Duration = Duration::from_secs(10);
+/// An endpoint that answers a smaller share of questions comes after the others, per mille.
+pub const GOOD_SCORE_PER_MILLE: u32 = 500;
+/// Answers from which an endpoint's usual latency is known.
+pub const LATENCY_SAMPLES: usize = 64;
+/// How long an endpoint comes after the others when it says that it is asked too much and names
+/// no time; doubled each time in a row.
+pub const LIMITED_PAUSE_FIRST: Duration = Duration::from_millis(250);
+/// Longest such time.
+pub const LIMITED_PAUSE_MAX: Duration = Duration::from_secs(8);
+/// Longest time that an endpoint can name in `Retry-After`.
+pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
+/// Default time after which another endpoint is asked the same.
+pub const DEFAULT_HEDGE_AFTER: Duration = Duration::from_millis(500);
+/// Second questions for each hundred first ones.
+pub const HEDGES_PER_HUNDRED: u32 = 10;
+/// Second questions that may come in a row.
+pub const HEDGES_AT_ONCE: u32 = 10;
+/// Further tries of a read that no endpoint answered, as long as there is time.
+pub const READ_RETRIES: u32 = 2;
+/// Wait before the first of them; doubled for the second.
+pub const RETRY_BACKOFF: Duration = Duration::from_millis(50);
+/// Default number of blocks that an endpoint may be behind the others.
+pub const DEFAULT_MAX_LAG_BLOCKS: u64 = 4;
+/// How often all endpoints are asked for their newest block.
+pub const SURVEY_EVERY: Duration = Duration::from_secs(10);
+/// The same while one of them is behind or shut out.
+pub const SURVEY_IN_DOUBT_EVERY: Duration = Duration::from_secs(1);
 /// Longest error text of an endpoint that is looked at, in bytes. It is classified, never passed on.
 pub const MAX_FAULT_TEXT: usize = 512;
 
@@ -71,11 +115,20 @@ pub const DEFAULT_MIN_TIP_WEI: u128 = 1_000_000;
 pub const FEE_HISTORY_BLOCKS: u64 = 5;
 /// Percentile of the tips in those blocks.
 pub const FEE_HISTORY_PERCENTILE: u8 = 50;
+/// Seconds before the end of an authorization at which a payment is sent, however dear gas is: time
+/// for replacements with higher fees and for blocks that come late.
+pub const QUIET_MARGIN_SECS: u64 = 15 * 60;
+/// Seconds after which a base fee that was too high is looked at again.
+pub const QUIET_RECHECK_SECS: u64 = 60;
 /// How long a fee is used again.
 pub const FEE_CACHED_FOR: Duration = Duration::from_secs(1);
 
 /// Most own transactions of one payment that are looked at, the newest ones.
 pub const MAX_WATCHED: usize = 32;
+/// Most new blocks that are read at once, the newest ones.
+pub const MAX_BLOCKS_AT_ONCE: u64 = 8;
+/// Transactions of ours in one block from which all its receipts are asked for together.
+pub const BLOCK_RECEIPTS_FROM: usize = 8;
 /// Blocks that one search for logs spans: tried in this order, because endpoints have limits of
 /// their own.
 pub const LOG_PAGE_BLOCKS: [u64; 2] = [10_000, 1_000];

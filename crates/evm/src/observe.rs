@@ -4,6 +4,7 @@
 //! One endpoint answers one observation, so that its answers belong together. The proof that a
 //! payment is dead must be repeated by every configured endpoint.
 
+pub(crate) mod blocks;
 mod chain_view;
 mod receipt;
 
@@ -27,7 +28,7 @@ pub(crate) async fn observe(
 ) -> Result<Observation, ChainError> {
     let subject = Subject::read(chain, watch)?;
     let mut outcome = Err(ChainError::Unreachable { network: chain.network.to_string() });
-    for rpc in chain.rpc.each() {
+    for rpc in chain.rpc.each_by_health() {
         match observe_at(&rpc, &subject).await {
             Ok(observation) => {
                 outcome = Ok(observation);
@@ -54,7 +55,7 @@ async fn confirm_death(
     if chain.rpc.each().count() == 1 {
         return Ok(observation);
     }
-    for rpc in chain.rpc.each() {
+    for rpc in chain.rpc.each_by_health() {
         match observe_at(&rpc, subject).await?.outcome {
             Outcome::Dead(other) if other.cause == proof.cause => {
                 proof.at_block = proof.at_block.min(other.at_block);

@@ -225,7 +225,7 @@ async fn start_engine(
 ) -> anyhow::Result<(Engine, EngineRunning)> {
     let mut chains: Vec<Arc<dyn Chain>> = Vec::with_capacity(settings.chains.len());
     for chain in &settings.chains {
-        chains.push(Arc::new(connect(chain).await?));
+        chains.push(Arc::new(connect(chain, metrics).await?));
     }
     let store = ledger.settlements();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -241,8 +241,8 @@ async fn start_engine(
     Ok(Engine::start(chains, &store, &clock, metrics, limits))
 }
 
-async fn connect(chain: &ChainSettings) -> anyhow::Result<EvmChain> {
-    let config = evm_config(chain)?;
+async fn connect(chain: &ChainSettings, metrics: &Metrics) -> anyhow::Result<EvmChain> {
+    let config = EvmConfig { metrics: metrics.clone(), ..evm_config(chain)? };
     EvmChain::connect(config).await.with_context(|| format!("chain {}", chain.network))
 }
 
@@ -264,10 +264,11 @@ fn evm_config(chain: &ChainSettings) -> anyhow::Result<EvmConfig> {
     let mut config = EvmConfig::new(chain.network.clone(), urls, signers);
     config.assets =
         chain.assets.iter().map(|asset| profile(asset, chain.max_gas)).collect::<Result<_, _>>()?;
-    config.call_timeout = chain.rpc_timeout;
+    config.endpoints = chain.endpoints;
     config.max_fee_per_gas_wei = chain.max_fee_wei;
     config.transaction_type = chain.transaction_type;
     config.batch = chain.batch;
+    config.quiet = chain.quiet;
     Ok(config)
 }
 

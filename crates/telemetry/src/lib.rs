@@ -13,7 +13,9 @@ pub mod redact;
 pub mod request_id;
 
 pub use logs::{LogConfig, LogFormat};
-pub use metrics::{ActiveGuard, Metrics};
+pub use metrics::{
+    ActiveGuard, EndpointMetrics, EndpointOutcome, HedgeOutcome, Metrics, SendOutcome,
+};
 pub use readiness::{Checks, Readiness};
 pub use redact::Redacted;
 pub use request_id::RequestId;

@@ -3,6 +3,8 @@
 //! Label values never come from a payload: a stranger who may choose a label value can make the
 //! registry grow without end. A network or scheme outside the configured set counts as `other`.
 
+mod endpoints;
+
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -17,6 +19,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
+
+use self::endpoints::Endpoints;
+pub use self::endpoints::{EndpointMetrics, EndpointOutcome, HedgeOutcome, SendOutcome};
 
 /// Media type of [`Metrics::render`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -99,6 +104,7 @@ struct Inner {
     payments_per_transaction: Family<NetworkLabels, Histogram, Buckets>,
     signer_balance: Family<SignerLabels, BalanceGauge>,
     unresolved_payments: Gauge,
+    endpoints: Endpoints,
 }
 
 /// The registry of one process. Cheap to clone; clones count into the same series.
@@ -131,6 +137,7 @@ impl Metrics {
             payments_per_transaction: Family::new_with_constructor(Buckets(&PAYMENT_BUCKETS)),
             signer_balance: Family::default(),
             unresolved_payments: Gauge::default(),
+            endpoints: Endpoints::default(),
         };
         inner.register();
         Self { inner: Arc::new(inner) }
@@ -203,6 +210,12 @@ impl Metrics {
         self.inner.unresolved_payments.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
+    /// The series of one JSON-RPC endpoint of the configuration. `endpoint` must hold no secret.
+    #[must_use]
+    pub fn rpc_endpoint(&self, network: &str, endpoint: &str) -> EndpointMetrics {
+        self.inner.endpoints.of(self.network(network), endpoint)
+    }
+
     /// The OpenMetrics text of all series; serve it as [`CONTENT_TYPE`].
     #[must_use]
     pub fn render(&self) -> String {
@@ -233,6 +246,7 @@ impl Metrics {
 impl Inner {
     fn register(&mut self) {
         let registry = &mut self.registry;
+        self.endpoints.register(registry);
         registry.register(
             PAYMENT_ATTEMPTS,
             "Total number of payment attempts",
@@ -319,6 +333,14 @@ mod tests {
         metrics.gas_used(BASE, 86_000);
         metrics.signer_balance(BASE, "0xabc", 1_000_000_000_000_000_000);
         metrics.unresolved_payments(2);
+        let endpoint = metrics.rpc_endpoint(BASE, "1 example.com");
+        endpoint.calls(3);
+        endpoint.request(EndpointOutcome::Limited);
+        endpoint.hedge(HedgeOutcome::Won);
+        endpoint.sent(SendOutcome::Refused);
+        endpoint.breaker(2);
+        endpoint.score(125);
+        endpoint.lag_blocks(9);
         let guard = metrics.active_payment(BASE);
         for line in [
             r#"x402_payment_attempts_total{network="eip155:84532",scheme="exact",status="settled"} 1"#,
@@ -332,6 +354,13 @@ mod tests {
             r#"x402_gas_used_bucket{le="250000.0",network="eip155:84532"} 1"#,
             r#"faregate_signer_balance_wei{network="eip155:84532",signer="0xabc"} 1000000000000000000.0"#,
             "faregate_unresolved_payments 2",
+            r#"faregate_rpc_calls_total{network="eip155:84532",endpoint="1 example.com"} 3"#,
+            r#"faregate_rpc_requests_total{network="eip155:84532",endpoint="1 example.com",outcome="limited"} 1"#,
+            r#"faregate_rpc_hedges_total{network="eip155:84532",endpoint="1 example.com",outcome="won"} 1"#,
+            r#"faregate_rpc_sends_total{network="eip155:84532",endpoint="1 example.com",outcome="refused"} 1"#,
+            r#"faregate_rpc_breaker{network="eip155:84532",endpoint="1 example.com"} 2"#,
+            r#"faregate_rpc_score_per_mille{network="eip155:84532",endpoint="1 example.com"} 125"#,
+            r#"faregate_rpc_lag_blocks{network="eip155:84532",endpoint="1 example.com"} 9"#,
             concat!(r#"faregate_build_info{version=""#, env!("CARGO_PKG_VERSION"), r#""} 1"#),
         ] {
             assert_scraped(&metrics, line);

@@ -5,8 +5,8 @@ use faregate_protocol::{Network, PaymentKey, PaymentRequest, Reason, SupportedKi
 
 use super::{SimulatedChain, State, TRANSFER_GAS, Transaction, Use};
 use crate::{
-    Authorization, BatchRoom, Broadcast, Chain, ChainError, DeathCause, DeathProof, Evidence, Fees,
-    Inspection, Intent, LaneState, Observation, Outcome, Prepared, Slot, Watch,
+    Authorization, BatchRoom, BlockSeen, Broadcast, Chain, ChainError, DeathCause, DeathProof,
+    Evidence, Fees, Inspection, Intent, LaneState, Observation, Outcome, Prepared, Slot, Watch,
     observation::Reverted,
 };
 
@@ -212,6 +212,27 @@ impl Chain for SimulatedChain {
             }
         };
         Ok(Observation { head: state.head(), finalized: state.finalized(), outcome })
+    }
+
+    async fn blocks(&self, after: Option<u64>) -> Result<Vec<BlockSeen>, ChainError> {
+        let state = self.up()?;
+        let from = after.map_or(state.head(), |after| after.saturating_add(1));
+        let hash = |number: u64| {
+            let block = usize::try_from(number).ok().and_then(|at| state.blocks.get(at));
+            format!("0xblock{}", block.map_or(0, |block| block.id))
+        };
+        let blocks = state.blocks.iter().enumerate().map(|(number, block)| {
+            let number = number as u64;
+            let transactions =
+                block.transactions.iter().map(|mined| mined.transaction.hash.clone());
+            BlockSeen {
+                number,
+                hash: hash(number),
+                parent: hash(number.saturating_sub(1)),
+                transactions: transactions.collect(),
+            }
+        });
+        Ok(blocks.filter(|block| block.number >= from).collect())
     }
 
     async fn lane_state(&self, signer: &str) -> Result<LaneState, ChainError> {

@@ -25,7 +25,7 @@ pub(super) async fn round(lane: &mut Lane, lease: &Lease) -> Result<Next, Halt> 
     if rows.open.is_empty() && wanted.is_empty() {
         return Ok(Next::Idle);
     }
-    let chain = lane.desk.chain.lane_state(&lane.signer).await?;
+    let chain = lane.state().await?;
     lane.desk.metrics.signer_balance(lane.desk.network(), &lane.signer, chain.balance_wei);
     lane.close_mined(lease, &rows, chain).await?;
     let open: Vec<&SlotRow> =
@@ -389,6 +389,7 @@ impl Lane {
         raw: &[u8],
         attempts: usize,
     ) -> Result<(), Halt> {
+        self.known = None;
         crash_point!("F6");
         let said = self.desk.chain.broadcast(raw).await;
         crash_point!("F7");

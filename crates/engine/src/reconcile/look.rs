@@ -1,10 +1,14 @@
 //! One look at one settlement, and what it changes.
 
+use std::collections::HashSet;
 use std::sync::PoisonError;
 use std::time::Duration;
 
 use faregate_chain::{Evidence, Observation, Outcome, Watch};
-use faregate_ledger::{EvidenceRow, Lease, LedgerError, Settlement, SettlementState as State};
+use faregate_ledger::{
+    EvidenceRow, Lease, LedgerError, Proven, Settlement, SettlementState as State,
+};
+use faregate_protocol::PaymentKey;
 use faregate_telemetry::crash_point;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -13,12 +17,7 @@ use super::Reconciler;
 
 impl Reconciler {
     pub(crate) async fn look(&self, lease: &Lease, stored: Settlement) -> Result<(), LedgerError> {
-        let watch = Watch {
-            request: &stored.new.request,
-            transactions: &stored.transactions,
-            head_at_claim: stored.new.head_at_claim,
-        };
-        let moved = match self.desk.chain.observe(watch).await {
+        let moved = match self.desk.chain.observe(watch_of(&stored)).await {
             Ok(seen) => self.record(lease, &stored, seen).await?,
             Err(error) => {
                 tracing::warn!(%error, payment = stored.new.key.short(), "not observed");
@@ -89,21 +88,50 @@ impl Reconciler {
         stored: &Settlement,
         proof: &Evidence,
     ) -> Result<bool, LedgerError> {
-        let key = &stored.new.key;
-        let row = EvidenceRow {
-            transaction: proof.transaction.clone(),
-            log_index: proof.log_index,
-            block_number: proof.block_number,
-            block_hash: proof.block_hash.clone(),
-            gas_used: proof.gas_used,
-        };
+        let row = evidence_row(proof);
         crash_point!("F8");
+        let key = &stored.new.key;
         if !self.desk.store.record_mined(lease, key, stored.state, &row).await? {
             return Ok(false);
         }
+        self.proven(stored, proof);
         if proof.payments > 1 {
             crash_point!("B2");
         }
+        Ok(true)
+    }
+
+    /// As [`Reconciler::prove`] for many, in one transaction of the ledger.
+    pub(super) async fn prove_all(
+        &self,
+        lease: &Lease,
+        all: &[(Settlement, Evidence)],
+    ) -> Result<(), LedgerError> {
+        if all.is_empty() {
+            return Ok(());
+        }
+        let proofs: Vec<Proven> = all
+            .iter()
+            .map(|(stored, proof)| Proven {
+                key: stored.new.key,
+                from: stored.state,
+                evidence: evidence_row(proof),
+            })
+            .collect();
+        crash_point!("F8");
+        let moved = self.desk.store.record_all_mined(lease, &proofs).await?;
+        let moved: HashSet<PaymentKey> = moved.into_iter().collect();
+        for (stored, proof) in all.iter().filter(|(stored, _)| moved.contains(&stored.new.key)) {
+            self.proven(stored, proof);
+            if proof.payments > 1 {
+                crash_point!("B2");
+            }
+        }
+        Ok(())
+    }
+
+    fn proven(&self, stored: &Settlement, proof: &Evidence) {
+        let key = &stored.new.key;
         if stored.transactions.contains(&proof.transaction) {
             let (metrics, network) = (&self.desk.metrics, self.desk.network());
             metrics.gas_per_payment(network, proof.gas_used / proof.payments.max(1));
@@ -115,7 +143,6 @@ impl Reconciler {
         let (transaction, block) = (&proof.transaction, proof.block_number);
         tracing::info!(payment = key.short(), transaction, block, "settled");
         self.desk.wakers.wake(key);
-        Ok(true)
     }
 
     /// The proof still stands; in a final block it stands for ever.
@@ -218,5 +245,24 @@ impl Reconciler {
         let moved = self.desk.store.move_settlement(lease, key, stored.state, to, evidence).await?;
         self.desk.wakers.wake(key);
         Ok(moved)
+    }
+}
+
+/// The question about one settlement.
+pub(super) fn watch_of(stored: &Settlement) -> Watch<'_> {
+    Watch {
+        request: &stored.new.request,
+        transactions: &stored.transactions,
+        head_at_claim: stored.new.head_at_claim,
+    }
+}
+
+fn evidence_row(proof: &Evidence) -> EvidenceRow {
+    EvidenceRow {
+        transaction: proof.transaction.clone(),
+        log_index: proof.log_index,
+        block_number: proof.block_number,
+        block_hash: proof.block_hash.clone(),
+        gas_used: proof.gas_used,
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use async_trait::async_trait;
 use faregate_ledger::{
     Attempt, EvidenceRow, LaneRows, Lease, LedgerError, NewSettlement, PayToOwner, PayeeStore,
-    Reserved, Settlement, SettlementState, SettlementStore, SlotRow, SqliteLedger,
+    Proven, Reserved, Settlement, SettlementState, SettlementStore, SlotRow, SqliteLedger,
 };
 use faregate_protocol::PaymentKey;
 use serde_json::Value;
@@ -90,6 +90,19 @@ impl SettlementStore for FailingStore {
         limit: u32,
     ) -> Result<Vec<Settlement>, LedgerError> {
         self.inner.due(network, quiet_ms, limit).await
+    }
+
+    async fn carried_by(
+        &self,
+        network: &str,
+        transactions: &[String],
+        limit: u32,
+    ) -> Result<Vec<Settlement>, LedgerError> {
+        self.inner.carried_by(network, transactions, limit).await
+    }
+
+    async fn in_flight(&self, network: &str) -> Result<u64, LedgerError> {
+        self.inner.in_flight(network).await
     }
 
     async fn looked(
@@ -198,6 +211,14 @@ impl SettlementStore for FailingStore {
         evidence: &EvidenceRow,
     ) -> Result<bool, LedgerError> {
         self.call(self.inner.record_mined(lease, key, from, evidence)).await
+    }
+
+    async fn record_all_mined(
+        &self,
+        lease: &Lease,
+        proofs: &[Proven],
+    ) -> Result<Vec<PaymentKey>, LedgerError> {
+        self.call(self.inner.record_all_mined(lease, proofs)).await
     }
 
     async fn undo_mined(&self, lease: &Lease, key: &PaymentKey) -> Result<bool, LedgerError> {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use faregate_chain::simulated::SimulatedChain;
 use faregate_chain::{
-    Authorization, BatchRoom, Broadcast, Chain, ChainError, DeathCause, DeathProof, Evidence, Fees,
-    Inspection, Intent, LaneState, Observation, Outcome, Prepared, Slot, Watch,
+    Authorization, BatchRoom, BlockSeen, Broadcast, Chain, ChainError, DeathCause, DeathProof,
+    Evidence, Fees, Inspection, Intent, LaneState, Observation, Outcome, Prepared, Slot, Watch,
 };
 use faregate_engine::clock::Clock as _;
 use faregate_protocol::{Network, PaymentRequest, Reason, SupportedKind};
@@ -134,6 +134,13 @@ impl Chain for ProcessChain {
         let seen = self.chain.observe(watch.clone()).await;
         let seen = seen.map(|seen| self.distorted(&watch, seen));
         self.audit.note("observe", self.control.name, u64::from(seen.is_ok()));
+        self.control.border().await;
+        seen
+    }
+
+    async fn blocks(&self, after: Option<u64>) -> Result<Vec<BlockSeen>, ChainError> {
+        self.enter().await;
+        let seen = self.chain.blocks(after).await;
         self.control.border().await;
         seen
     }

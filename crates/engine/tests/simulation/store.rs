@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use faregate_ledger::{
     Attempt, EvidenceRow, LaneRows, Lease, LedgerError, MemoryLedger, NewSettlement, PayToOwner,
-    PayeeStore, Reserved, Settlement, SettlementState, SettlementStore, SlotRow,
+    PayeeStore, Proven, Reserved, Settlement, SettlementState, SettlementStore, SlotRow,
 };
 use faregate_protocol::PaymentKey;
 use serde_json::Value;
@@ -153,6 +153,29 @@ impl SettlementStore for ProcessStore {
         let fate = self.enter().await?;
         let done = self.ledger.due(network, quiet_ms, limit).await;
         self.leave("due", fate, done).await
+    }
+
+    async fn carried_by(
+        &self,
+        network: &str,
+        transactions: &[String],
+        limit: u32,
+    ) -> Answer<Vec<Settlement>> {
+        let fate = self.enter().await?;
+        let done = self.ledger.carried_by(network, transactions, limit).await;
+        self.leave("carried", fate, done).await
+    }
+
+    async fn in_flight(&self, network: &str) -> Answer<u64> {
+        let fate = self.enter().await?;
+        let done = self.ledger.in_flight(network).await;
+        self.leave("in_flight", fate, done).await
+    }
+
+    async fn record_all_mined(&self, lease: &Lease, proofs: &[Proven]) -> Answer<Vec<PaymentKey>> {
+        let fate = self.enter().await?;
+        let done = self.ledger.record_all_mined(&self.token_for(lease), proofs).await;
+        self.wrote("all mined", lease, fate, done).await
     }
 
     async fn looked(&self, lease: &Lease, key: &PaymentKey, next_in_ms: u64) -> Answer<()> {

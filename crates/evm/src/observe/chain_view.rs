@@ -24,6 +24,8 @@ pub(super) struct Header {
 pub(super) struct View {
     pub(super) head: Header,
     pub(super) finalized: Option<Header>,
+    /// Another block of which the header is known.
+    pub(super) also: Option<Header>,
     /// The authorization is used or cancelled in the newest state.
     pub(super) used: bool,
     /// Of own transactions, newest first.
@@ -61,7 +63,7 @@ impl View {
                 None => {}
             }
         }
-        Ok(Self { head, finalized, used, receipts, in_pool })
+        Ok(Self { head, finalized, also: None, used, receipts, in_pool })
     }
 
     /// Whether the block with this number has this hash now.
@@ -71,7 +73,7 @@ impl View {
         number: u64,
         hash: B256,
     ) -> Result<bool, ChainError> {
-        let known = [Some(self.head), self.finalized];
+        let known = [Some(self.head), self.finalized, self.also];
         if let Some(block) = known.into_iter().flatten().find(|block| block.number == number) {
             return Ok(block.hash == hash);
         }
@@ -177,7 +179,8 @@ fn state(rpc: &Rpc, answer: Answer) -> Result<bool, ChainError> {
     flag(&returned).ok_or_else(|| rpc.nonsense(call::ETH_CALL))
 }
 
-fn header(value: &Value) -> Option<Header> {
+/// The header of a block.
+pub(super) fn header(value: &Value) -> Option<Header> {
     Some(Header {
         number: decode::u64(value.get("number")?)?,
         hash: decode::hash(value.get("hash")?)?,
@@ -186,7 +189,7 @@ fn header(value: &Value) -> Option<Header> {
 }
 
 /// Young chains and some endpoints have no final block: then nothing is final.
-fn final_header(rpc: &Rpc, answer: Answer) -> Result<Option<Header>, ChainError> {
+pub(super) fn final_header(rpc: &Rpc, answer: Answer) -> Result<Option<Header>, ChainError> {
     match answer {
         Ok(Value::Null) | Err(crate::rpc::Fault::Failed { .. }) => Ok(None),
         answer => {
@@ -196,7 +199,12 @@ fn final_header(rpc: &Rpc, answer: Answer) -> Result<Option<Header>, ChainError>
     }
 }
 
-fn receipt_or_none(rpc: &Rpc, answer: Answer, hash: B256) -> Result<Option<Receipt>, ChainError> {
+/// A receipt; `None` for a transaction that is not mined.
+pub(super) fn receipt_or_none(
+    rpc: &Rpc,
+    answer: Answer,
+    hash: B256,
+) -> Result<Option<Receipt>, ChainError> {
     match rpc.value(answer, call::GET_RECEIPT)? {
         Value::Null => Ok(None),
         value => {

@@ -18,6 +18,8 @@ pub(crate) const GET_BLOCK: &str = "eth_getBlockByNumber";
 pub(crate) const SEND_RAW: &str = "eth_sendRawTransaction";
 /// Receipt of a mined transaction.
 pub(crate) const GET_RECEIPT: &str = "eth_getTransactionReceipt";
+/// Receipts of all transactions of a block.
+pub(crate) const GET_BLOCK_RECEIPTS: &str = "eth_getBlockReceipts";
 /// A transaction, mined or waiting.
 pub(crate) const GET_TRANSACTION: &str = "eth_getTransactionByHash";
 /// Logs by filter.
@@ -135,6 +137,14 @@ impl Call {
         Self::of_bytes(GET_RECEIPT, transaction.as_slice())
     }
 
+    /// Receipts of all transactions of a block.
+    pub(crate) fn block_receipts(block: u64) -> Self {
+        let mut params = "[".to_owned();
+        Block::Number(block).write(&mut params);
+        params.push(']');
+        Self { method: GET_BLOCK_RECEIPTS, params }
+    }
+
     /// A transaction.
     pub(crate) fn transaction(transaction: B256) -> Self {
         Self::of_bytes(GET_TRANSACTION, transaction.as_slice())
@@ -220,6 +230,7 @@ mod tests {
         assert_eq!(params(&Call::nonce(to, Block::Pending)), json!([account, "pending"]));
         assert_eq!(params(&Call::fee_history(5, 50)), json!(["0x5", "latest", [50]]));
         assert_eq!(params(&Call::send_raw(&[2, 255])), json!(["0x02ff"]));
+        assert_eq!(params(&Call::block_receipts(17)), json!(["0x11"]));
         let hash = format!("0x{}", "cd".repeat(32));
         assert_eq!(params(&Call::receipt(B256::repeat_byte(0xcd))), json!([hash]));
         assert_eq!(params(&Call::transaction(B256::repeat_byte(0xcd))), json!([hash]));

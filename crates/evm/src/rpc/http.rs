@@ -6,7 +6,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::Uri;
+use http::header::RETRY_AFTER;
+use http::{HeaderMap, Uri};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
@@ -31,6 +32,8 @@ pub(super) enum Broken {
     Unreachable,
     TimedOut,
     Refused(u16),
+    /// Asked too much, or for now; the time after which it wants to be asked again, if it names one.
+    Limited(Option<Duration>),
     TooLarge,
 }
 
@@ -118,14 +121,15 @@ impl Client {
             match connection.send(self.target.request(body.clone())).await {
                 Ok(answer) => {
                     let status = answer.status();
+                    let retry_after = retry_after(answer.headers());
                     let body = read(&mut connection, answer.into_body(), status.is_success()).await;
                     if body.is_ok() {
                         self.keep(connection);
                     }
-                    return if status.is_success() {
-                        body
-                    } else {
-                        Err(Broken::Refused(status.as_u16()))
+                    return match status.as_u16() {
+                        _ if status.is_success() => body,
+                        TOO_MANY_REQUESTS => Err(Broken::Limited(retry_after)),
+                        refused => Err(Broken::Refused(refused)),
                     };
                 }
                 // The endpoint had closed a kept connection.
@@ -187,6 +191,12 @@ async fn read(
         answer.extend_from_slice(&chunk);
     }
     Ok(answer)
+}
+
+/// Seconds. A date says nothing that a clock of ours could be trusted with.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds))
 }
 
 fn classify(error: &(dyn Error + 'static)) -> Broken {

@@ -50,6 +50,8 @@ pub(super) enum Reply {
     Members(Vec<Answer>),
     /// One refusal for all of them, because of a limit.
     RateLimited,
+    /// One refusal for all of several, because they came together.
+    Refused,
 }
 
 /// The body of a request: an object for one call, an array for several.
@@ -79,8 +81,8 @@ pub(super) fn decode(body: &[u8], first_id: u64, count: usize) -> Option<Reply> 
     let members = match envelope::read(body)? {
         Envelope::Many(members) => members,
         // One error for a whole batch carries no id of ours.
-        Envelope::One(member) if count > 1 => return refusal(&member),
-        Envelope::One(member) if member.id == Some(Value::Null) => return refusal(&member),
+        Envelope::One(member) if count > 1 => return refusal(&member, true),
+        Envelope::One(member) if member.id == Some(Value::Null) => return refusal(&member, false),
         Envelope::One(whole) => vec![whole],
     };
     let mut answers = vec![Err(Fault::Missing); count];
@@ -97,13 +99,22 @@ pub(super) fn decode(body: &[u8], first_id: u64, count: usize) -> Option<Reply> 
     Some(Reply::Members(answers))
 }
 
-fn refusal(member: &Member) -> Option<Reply> {
+fn refusal(member: &Member, of_batch: bool) -> Option<Reply> {
     match fault(member.error.as_ref()?)? {
         Fault::Failed { code, message } if is_rate_limit(code, &message) => {
             Some(Reply::RateLimited)
         }
+        Fault::Failed { code, message } if of_batch && is_about_batches(code, &message) => {
+            Some(Reply::Refused)
+        }
         _ => None,
     }
+}
+
+/// An endpoint that takes no arrays finds them malformed, or says so.
+fn is_about_batches(code: i64, message: &str) -> bool {
+    const MALFORMED: [i64; 3] = [-32700, -32600, -32601];
+    MALFORMED.contains(&code) || message.to_lowercase().contains("batch")
 }
 
 fn answer(member: Member) -> Option<Answer> {

@@ -17,7 +17,7 @@ async fn world() -> World {
     let devnet = Devnet::start(DevnetConfig::default()).await.unwrap();
     let endpoint = Endpoint::start(Some(devnet.url())).await;
     let mut config = config_for(vec![endpoint.url.clone()]);
-    config.call_timeout = Duration::from_secs(1);
+    config.endpoints.call_timeout = Duration::from_secs(1);
     let chain = EvmChain::connect(config).await.unwrap();
     endpoint.take_requests();
     World { devnet, endpoint, chain }
@@ -211,7 +211,7 @@ async fn reads_and_sends_go_to_the_next_endpoint_when_one_fails() {
     let bad = Endpoint::start(Some(devnet.url())).await;
     let good = Endpoint::start(Some(devnet.url())).await;
     let mut config = config_for(vec![bad.url.clone(), good.url.clone()]);
-    config.call_timeout = Duration::from_secs(1);
+    config.endpoints.call_timeout = Duration::from_secs(1);
     let chain = EvmChain::connect(config).await.unwrap();
     good.take_requests();
     let world = World { devnet, endpoint: bad, chain };

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use faregate_evm::{BatchMode, TransactionType};
+use faregate_evm::fees::quiet::QuietHoursError;
+use faregate_evm::{BatchMode, EndpointPolicy, QuietPolicy, TransactionType};
 use faregate_protocol::{Network, assets::TEST_CHAIN_IDS};
 use faregate_telemetry::Redacted;
 
@@ -20,6 +21,9 @@ const GAS_BOUNDS: (u64, u64) = (21_000, 2_000_000);
 const DEFAULT_MIN_BALANCE_GWEI: u64 = 1_000_000;
 const DEFAULT_RPC_TIMEOUT_MS: u64 = 5_000;
 const RPC_TIMEOUT_BOUNDS: (u64, u64) = (100, 60_000);
+const DEFAULT_RPC_HEDGE_MS: u64 = 500;
+const MAX_CALLS_PER_SECOND: u64 = 100_000;
+const MAX_LAG_BOUNDS: (u64, u64) = (1, 100_000);
 
 /// The deployment guide's switch says true and false.
 const BATCH_WORDS: [(&str, BatchMode); 5] = [
@@ -40,9 +44,10 @@ pub(crate) struct ChainSettings {
     pub(crate) max_fee_wei: u128,
     pub(crate) max_gas: u64,
     pub(crate) min_balance_wei: u128,
-    pub(crate) rpc_timeout: Duration,
+    pub(crate) endpoints: EndpointPolicy,
     pub(crate) transaction_type: TransactionType,
     pub(crate) batch: BatchMode,
+    pub(crate) quiet: QuietPolicy,
 }
 
 /// Main nets are off until they are named.
@@ -106,10 +111,11 @@ fn one(
     let max_gas = section.number("max_gas", DEFAULT_MAX_GAS, GAS_BOUNDS);
     let bounds = (0, u64::MAX);
     let min_balance = section.number("min_balance_gwei", DEFAULT_MIN_BALANCE_GWEI, bounds);
-    let timeout = section.number("rpc_timeout_ms", DEFAULT_RPC_TIMEOUT_MS, RPC_TIMEOUT_BOUNDS);
+    let endpoints = endpoint_policy(section);
     let types = [("eip1559", TransactionType::Eip1559), ("legacy", TransactionType::Legacy)];
     let transaction_type = section.word("transactions", &types).unwrap_or_default();
     let batch = section.word("batch", &BATCH_WORDS).unwrap_or_default();
+    let quiet = quiet(section, max_fee_gwei, transaction_type);
     let network = network?;
     let assets = allowed(section, &network, assets);
     Some(ChainSettings {
@@ -120,10 +126,62 @@ fn one(
         max_fee_wei: u128::from(max_fee_gwei).saturating_mul(WEI_PER_GWEI),
         max_gas,
         min_balance_wei: u128::from(min_balance).saturating_mul(WEI_PER_GWEI),
-        rpc_timeout: Duration::from_millis(timeout),
+        endpoints,
         transaction_type,
         batch,
+        quiet,
     })
+}
+
+/// When payments that nobody waits for are sent.
+fn quiet(
+    section: &mut Section<'_, '_>,
+    max_fee_gwei: u64,
+    transaction_type: TransactionType,
+) -> QuietPolicy {
+    let mut policy = QuietPolicy::default();
+    if let Some(text) = section.text("quiet_hours") {
+        match text.parse() {
+            Ok(hours) => policy.hours = Some(hours),
+            Err(error) => {
+                let error: QuietHoursError = error;
+                section.problem("quiet_hours", error.to_string(), "write \"HH:MM-HH:MM\"");
+            }
+        }
+    }
+    let base_fee = section.number("quiet_base_fee_gwei", 0, (0, MAX_GWEI));
+    if base_fee > max_fee_gwei {
+        let fix = "write less than max_fee_gwei";
+        section.problem("quiet_base_fee_gwei", "gas may never cost that much", fix);
+    } else if base_fee > 0 && transaction_type == TransactionType::Legacy {
+        let fix = "leave it out, or use quiet_hours";
+        section.problem("quiet_base_fee_gwei", "a legacy chain has no base fee", fix);
+    } else if base_fee > 0 {
+        policy.base_fee_wei = Some(u128::from(base_fee).saturating_mul(WEI_PER_GWEI));
+    }
+    policy
+}
+
+fn endpoint_policy(section: &mut Section<'_, '_>) -> EndpointPolicy {
+    let default = EndpointPolicy::default();
+    let timeout_ms = section.number("rpc_timeout_ms", DEFAULT_RPC_TIMEOUT_MS, RPC_TIMEOUT_BOUNDS);
+    let hedge_ms = section.number("rpc_hedge_ms", DEFAULT_RPC_HEDGE_MS, (0, RPC_TIMEOUT_BOUNDS.1));
+    if hedge_ms >= timeout_ms && section.entry("rpc_hedge_ms").is_some() {
+        section.problem(
+            "rpc_hedge_ms",
+            "a call has ended before a second endpoint would be asked",
+            "write less than rpc_timeout_ms, or 0 to ask one endpoint only",
+        );
+    }
+    let per_second = section.number("rpc_calls_per_second", 0, (0, MAX_CALLS_PER_SECOND));
+    let max_lag = section.number("rpc_max_lag_blocks", default.max_lag_blocks, MAX_LAG_BOUNDS);
+    EndpointPolicy {
+        call_timeout: Duration::from_millis(timeout_ms),
+        hedge_after: (hedge_ms > 0).then(|| Duration::from_millis(hedge_ms)),
+        calls_per_second: u32::try_from(per_second).ok().filter(|rate| *rate > 0),
+        max_lag_blocks: max_lag,
+        ..default
+    }
 }
 
 fn endpoints(section: &mut Section<'_, '_>) -> Vec<Redacted<String>> {

@@ -113,6 +113,38 @@ pub(crate) const KEYS: &[Key] = &[
          this key of the first chain",
     ),
     key("[[chain]]", "rpc_timeout_ms", "5000", "Time for one RPC call, in milliseconds"),
+    key(
+        "[[chain]]",
+        "rpc_hedge_ms",
+        "500",
+        "A second endpoint is asked the same when the first has not answered a read after this \
+         time, in milliseconds, and takes longer than usual; 0: never",
+    ),
+    key(
+        "[[chain]]",
+        "rpc_calls_per_second",
+        "0",
+        "Most JSON-RPC calls to each endpoint in a second; 0: no limit",
+    ),
+    key(
+        "[[chain]]",
+        "rpc_max_lag_blocks",
+        "4",
+        "An endpoint that is further behind the others is not asked for state",
+    ),
+    key(
+        "[[chain]]",
+        "quiet_hours",
+        "none",
+        "Hours of the day in UTC, such as 22:00-06:00, for which payments that nobody waits for \
+         are kept, as far as their time allows",
+    ),
+    key(
+        "[[chain]]",
+        "quiet_base_fee_gwei",
+        "0",
+        "Such payments also go when the next base fee is at most this, in gwei; 0: not for that",
+    ),
     key("[facilitator]", "listen", "127.0.0.1:4021", "Address of the facilitator's HTTP door"),
     key(
         "[facilitator]",

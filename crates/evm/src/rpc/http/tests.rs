@@ -74,7 +74,7 @@ async fn one_is_kept_only_when_its_answer_was_read_to_the_end() {
     const SILENT: &str = "HTTP/1.1 204 No Content\r\n\r\n";
     const MOVED: &str = "HTTP/1.1 307 X\r\nlocation: /else\r\ncontent-length: 0\r\n\r\n";
     for (answers, outcome, keeps) in [
-        (&[REFUSED, OK] as &'static [_], Err(Broken::Refused(429)), 1),
+        (&[REFUSED, OK] as &'static [_], Err(Broken::Limited(None)), 1),
         (&[LAST], Ok(b"{}".to_vec()), 0),
         (&[CUT], Err(Broken::Unreachable), 0),
         (&[SILENT, OK], Ok(Vec::new()), 1),

@@ -8,7 +8,7 @@ use super::*;
 fn members(body: &str, count: usize) -> Option<Vec<Answer>> {
     match decode(body.as_bytes(), 10, count)? {
         Reply::Members(members) => Some(members),
-        Reply::RateLimited => None,
+        Reply::RateLimited | Reply::Refused => None,
     }
 }
 
@@ -81,7 +81,12 @@ fn a_whole_batch_may_be_refused() {
     let refused = |body: &str| matches!(decode(body.as_bytes(), 10, 3), Some(Reply::RateLimited));
     assert!(refused(r#"{"id":null,"error":{"code":-32005,"message":"limit"}}"#));
     assert!(refused(r#"{"id":null,"error":{"code":-32000,"message":"Too Many Requests"}}"#));
-    assert!(!refused(r#"{"id":null,"error":{"code":-32600,"message":"no batches"}}"#));
+    let single = r#"{"id":null,"error":{"code":-32600,"message":"no batches"}}"#;
+    assert!(!refused(single));
+    assert!(matches!(decode(single.as_bytes(), 10, 3), Some(Reply::Refused)));
+    assert!(decode(single.as_bytes(), 10, 1).is_none(), "one call is no batch");
+    let broken = br#"{"id":null,"error":{"code":-32603,"message":"internal"}}"#;
+    assert!(decode(broken, 10, 3).is_none());
     assert!(decode(br#"{"id":10,"result":1}"#, 10, 3).is_none());
 }
 

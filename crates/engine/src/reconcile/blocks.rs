@@ -1,0 +1,170 @@
+//! Watches the chain's blocks while payments are in flight, so that each is looked for once, in
+//! the block that holds its transaction, and together with the others in it.
+//!
+//! A block is a hint. What it proves is decided by the chain's proof like any other; what it does
+//! not, and what a missed block hid, is found by the looks that fall due.
+
+use faregate_chain::{BlockSeen, Outcome};
+use faregate_ledger::{Lease, LedgerError, Settlement};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::look::watch_of;
+use super::pace::Pace;
+use super::{Reconciler, no_ledger};
+
+/// Watches until told to stop, whenever this process holds the lease and something is in flight.
+pub(super) async fn watch(
+    reconciler: &Reconciler,
+    held: watch::Receiver<Option<Lease>>,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let limits = reconciler.desk.limits;
+    let mut watcher = Watcher { reconciler, pace: Pace::default(), last: None, asked: None };
+    loop {
+        // Registered before the question, so that no hint falls between.
+        let told = reconciler.desk.work.notified();
+        tokio::pin!(told);
+        told.as_mut().enable();
+        let lease = held.borrow().clone();
+        let watching = match lease {
+            Some(lease) => watcher.step(&lease).await,
+            None => false,
+        };
+        reconciler.desk.watches_blocks(watching);
+        let wait = match watching {
+            true => watcher.pace.wait(Instant::now(), &limits),
+            false => limits.idle_every,
+        };
+        tokio::select! {
+            biased;
+            _ = stopped.wait_for(|stop| *stop) => return,
+            () = &mut told, if !watching => {}
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+}
+
+struct Watcher<'a> {
+    reconciler: &'a Reconciler,
+    pace: Pace,
+    last: Option<BlockSeen>,
+    /// When the ledger was asked what is in flight, and whether anything was.
+    asked: Option<(Instant, bool)>,
+}
+
+impl Watcher<'_> {
+    /// Asks for new blocks and looks into them. `false`: there is nothing to watch for.
+    async fn step(&mut self, lease: &Lease) -> bool {
+        if !self.anything_in_flight().await {
+            self.pace.rest();
+            return false;
+        }
+        let blocks = match self.new_blocks().await {
+            Ok(blocks) => blocks,
+            Err(error) => {
+                tracing::debug!(%error, "no news of blocks");
+                return true;
+            }
+        };
+        let Some(newest) = blocks.last() else { return true };
+        let new = match &self.last {
+            Some(last) => newest.number.saturating_sub(last.number),
+            None => 1,
+        };
+        let limits = &self.reconciler.desk.limits;
+        self.pace.seen(usize::try_from(new).unwrap_or(usize::MAX), Instant::now(), limits);
+        self.last = Some(newest.clone());
+        for block in &blocks {
+            if let Err(error) = self.reconciler.look_into(lease, block).await {
+                no_ledger(&error);
+            }
+        }
+        // After the proofs: what is proven needs no look of a lane's.
+        self.reconciler.desk.block_seen();
+        true
+    }
+
+    async fn anything_in_flight(&mut self) -> bool {
+        let desk = &self.reconciler.desk;
+        let known_for = desk.limits.in_flight_known_for;
+        if let Some((when, true)) = self.asked
+            && when.elapsed() < known_for
+        {
+            return true;
+        }
+        let found = match desk.store.in_flight(desk.network()).await {
+            Ok(count) => count > 0,
+            Err(error) => {
+                no_ledger(&error);
+                false
+            }
+        };
+        self.asked = Some((Instant::now(), found));
+        found
+    }
+
+    /// The blocks after the last one; from further back when they do not follow it.
+    async fn new_blocks(&self) -> Result<Vec<BlockSeen>, faregate_chain::ChainError> {
+        let chain = &self.reconciler.desk.chain;
+        let Some(last) = &self.last else { return chain.blocks(None).await };
+        let blocks = chain.blocks(Some(last.number)).await?;
+        match blocks.first() {
+            Some(first) if first.number == last.number + 1 && first.parent != last.hash => {
+                let rewind = self.reconciler.desk.limits.rewind_blocks;
+                chain.blocks(Some(last.number.saturating_sub(rewind))).await
+            }
+            _ => Ok(blocks),
+        }
+    }
+}
+
+impl Reconciler {
+    /// Looks at the payments whose transactions stand in a block.
+    async fn look_into(&self, lease: &Lease, block: &BlockSeen) -> Result<(), LedgerError> {
+        if block.transactions.is_empty() {
+            return Ok(());
+        }
+        let (store, limit) = (&self.desk.store, self.desk.limits.look_batch);
+        loop {
+            let network = self.desk.network();
+            let carried = store.carried_by(network, &block.transactions, limit).await?;
+            let full = carried.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
+            let proven = self.look_together(lease, block, carried).await?;
+            // What is proven makes room for the rest.
+            if !full || proven == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Returns how many the block proved.
+    async fn look_together(
+        &self,
+        lease: &Lease,
+        block: &BlockSeen,
+        carried: Vec<Settlement>,
+    ) -> Result<usize, LedgerError> {
+        if carried.is_empty() {
+            return Ok(0);
+        }
+        let watches: Vec<_> = carried.iter().map(watch_of).collect();
+        let seen = match self.desk.chain.observe_in(block, &watches).await {
+            Ok(seen) => seen,
+            Err(error) => {
+                tracing::warn!(%error, block = block.number, "not looked into");
+                return Ok(0);
+            }
+        };
+        let (mut proven, mut others) = (Vec::new(), Vec::new());
+        for (stored, seen) in carried.into_iter().zip(seen) {
+            match seen.map(|seen| seen.outcome) {
+                Some(Outcome::Paid(proof)) => proven.push((stored, proof)),
+                _ => others.push(stored),
+            }
+        }
+        self.prove_all(lease, &proven).await?;
+        self.look_at_each(lease, others).await?;
+        Ok(proven.len())
+    }
+}
