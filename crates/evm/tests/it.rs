@@ -16,6 +16,8 @@ mod happy;
 mod hostile_tokens;
 #[path = "it/misbehaviour.rs"]
 mod misbehaviour;
+#[path = "it/pool.rs"]
+mod pool;
 #[path = "it/precedence.rs"]
 mod precedence;
 #[path = "it/start.rs"]

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
 
 mod batches;
+mod blocks;
 mod callers;
 mod chain_faults;
 mod failing_store;

@@ -90,11 +90,12 @@ mod tests {
             }
             sent.sort();
             for (first, (from, _)) in sent.iter().enumerate() {
-                let mut total = 0_usize;
+                let mut total = 0_u128;
                 for (until, calls) in &sent[first..] {
-                    let allowed = f64::from(per_second) * ((*until - *from).as_secs_f64() + 1.0);
-                    prop_assert!((total as f64) <= allowed + 1.0, "{total} in {:?}", *until - *from);
-                    total += calls;
+                    let micros = (*until - *from).as_micros() + u128::from(MICROS);
+                    let allowed = u128::from(per_second) * micros / u128::from(MICROS) + 1;
+                    prop_assert!(total <= allowed, "{total} in {:?}", *until - *from);
+                    total += *calls as u128;
                 }
             }
         }

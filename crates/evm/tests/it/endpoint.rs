@@ -18,6 +18,10 @@ pub(crate) enum Reaction {
     Change(Arc<dyn Fn(&mut Value) + Send + Sync>),
     /// Answers with this status and body.
     Answer(u16, String),
+    /// Passes it after this long.
+    Late(Duration),
+    /// Answers 429 and names these seconds.
+    Busy(u64),
     /// Promises more than it sends, then closes.
     Cut,
     /// Closes without a word.
@@ -94,6 +98,16 @@ impl Endpoint {
                     write_answer(&mut stream, 200, &answer.to_string()).await
                 }
                 Reaction::Answer(status, text) => write_answer(&mut stream, status, &text).await,
+                Reaction::Late(time) => {
+                    tokio::time::sleep(time).await;
+                    let answer = pass(&client, to.as_deref(), body).await;
+                    write_answer(&mut stream, 200, &answer.to_string()).await
+                }
+                Reaction::Busy(seconds) => {
+                    let head = format!("HTTP/1.1 429 X\r\nretry-after: {seconds}\r\n");
+                    let head = format!("{head}content-length: 0\r\n\r\n");
+                    stream.write_all(head.as_bytes()).await.is_ok()
+                }
                 Reaction::Cut => {
                     let head = "HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n{\"id\"";
                     let _ = stream.write_all(head.as_bytes()).await;

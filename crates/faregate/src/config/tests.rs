@@ -269,3 +269,32 @@ fn the_environment_can_say_everything() {
     assert_eq!(gate.listen.port(), 9000);
     assert_eq!(gate.routes[0].options()[0].amount, 20_000.into());
 }
+
+#[test]
+fn how_endpoints_are_asked_and_when_it_is_quiet_is_read_and_checked() {
+    let chain = |lines: &str| {
+        let rpc = "rpc = [\"http://127.0.0.1:8545\"]\n";
+        let text = GOOD.replace(rpc, &format!("{rpc}{lines}\n"));
+        assert_ne!(text, GOOD);
+        text
+    };
+    let lines = "rpc_hedge_ms = 0\nrpc_calls_per_second = 25\nrpc_max_lag_blocks = 9\n\
+                 quiet_hours = \"22:00-06:00\"\nquiet_base_fee_gwei = 5";
+    let settings = read(&chain(lines), []).unwrap();
+    let chain_settings = &settings.chains[0];
+    let endpoints = chain_settings.endpoints;
+    assert_eq!(endpoints.hedge_after, None);
+    assert_eq!((endpoints.calls_per_second, endpoints.max_lag_blocks), (Some(25), 9));
+    assert_eq!(chain_settings.quiet.hours.unwrap().to_string(), "22:00-06:00");
+    assert_eq!(chain_settings.quiet.base_fee_wei, Some(5_000_000_000));
+    for (lines, key) in [
+        ("rpc_hedge_ms = 5000", "chain[0].rpc_hedge_ms"),
+        ("rpc_max_lag_blocks = 0", "chain[0].rpc_max_lag_blocks"),
+        ("quiet_hours = \"22-6\"", "chain[0].quiet_hours"),
+        ("quiet_hours = \"06:00-06:00\"", "chain[0].quiet_hours"),
+        ("quiet_base_fee_gwei = 201", "chain[0].quiet_base_fee_gwei"),
+        ("transactions = \"legacy\"\nquiet_base_fee_gwei = 1", "chain[0].quiet_base_fee_gwei"),
+    ] {
+        assert_eq!(keys_of(&problems(&chain(lines))), [key], "{lines}");
+    }
+}

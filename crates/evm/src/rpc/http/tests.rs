@@ -95,3 +95,16 @@ async fn requests_at_once_have_a_connection_each() {
         assert_eq!((kept(&client), connections.load(Ordering::SeqCst)), (5, 5));
     }
 }
+
+#[tokio::test]
+async fn the_time_that_a_busy_endpoint_names_is_read() {
+    const SOON: &str = "HTTP/1.1 429 X\r\nretry-after: 7\r\ncontent-length: 0\r\n\r\n";
+    const DATE: &str =
+        "HTTP/1.1 429 X\r\nretry-after: Fri, 07 Nov 2014 23:59:59 GMT\r\ncontent-length: 0\r\n\r\n";
+    for (answers, named) in
+        [(&[SOON] as &'static [_], Some(Duration::from_secs(7))), (&[DATE], None)]
+    {
+        let (client, _) = endpoint(answers).await;
+        assert_eq!(post(&client).await, Err(Broken::Limited(named)));
+    }
+}

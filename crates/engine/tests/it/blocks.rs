@@ -1,0 +1,77 @@
+//! Payments are found in the blocks that hold them, by one watcher for all.
+
+use std::time::Duration;
+
+use faregate_engine::Limits;
+use faregate_ledger::SettlementState;
+use faregate_protocol::{Facilitator, SettleTerms};
+use uuid::Uuid;
+
+use crate::world::{World, payment};
+
+/// Nothing else would look within the time of a test: neither lanes nor looks that fall due.
+fn by_blocks_alone(limits: &mut Limits) {
+    const LONG: Duration = Duration::from_secs(600);
+    limits.settle_wait = Duration::from_secs(60);
+    limits.lease_ttl = LONG;
+    limits.watch_every = LONG;
+    limits.idle_every = LONG;
+    limits.resend_after = LONG;
+    limits.heal_after = LONG;
+    limits.look_first = LONG;
+    limits.look_max = LONG;
+    limits.look_quiet = LONG;
+}
+
+type Settling = tokio::task::JoinHandle<bool>;
+
+/// Calls of settle, once all are sent.
+async fn sent(world: &World, payments: std::ops::RangeInclusive<u8>) -> Vec<Settling> {
+    let settle = |n| {
+        let engine = world.engine.clone();
+        tokio::spawn(async move {
+            let terms = SettleTerms { settle_id: Some(Uuid::new_v4()), ..SettleTerms::default() };
+            engine.settle(&payment(n), &terms).await.unwrap().success
+        })
+    };
+    let settling: Vec<_> = payments.clone().map(settle).collect();
+    for n in payments {
+        while world.stored(&payment(n)).await.is_none() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        world.until(&payment(n), SettlementState::Broadcast).await;
+    }
+    // Until the lane has heard of its own sends: from then on only a block is news to it.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    settling
+}
+
+#[tokio::test]
+async fn the_block_that_holds_payments_is_enough_to_tell_all_their_callers() {
+    let world = World::with(false, by_blocks_alone).await;
+    let settling = sent(&world, 1..=16).await;
+    world.chain.mine();
+    for caller in settling {
+        assert!(caller.await.unwrap());
+    }
+    world.assert_moved(16);
+}
+
+#[tokio::test]
+async fn a_block_that_replaced_another_is_read_when_the_next_does_not_follow() {
+    let world = World::with(false, by_blocks_alone).await;
+    // The watcher has seen this one.
+    let first = sent(&world, 1..=1).await;
+    world.chain.mine();
+    for caller in first {
+        assert!(caller.await.unwrap());
+    }
+    let settling = sent(&world, 2..=2).await;
+    world.chain.reorganise(1, true);
+    world.chain.mine();
+    world.chain.mine();
+    for caller in settling {
+        assert!(caller.await.unwrap());
+    }
+    world.assert_moved(2);
+}
