@@ -319,6 +319,7 @@ fn build_gate(
     config.limits = GateLimits {
         max_request_body_bytes: settings.max_request_body_bytes,
         max_answer_bytes: settings.max_answer_bytes,
+        max_answer_in_memory_bytes: settings.max_answer_in_memory_bytes,
         ..GateLimits::default()
     };
     let gate = Gate::new(config, ledger.claims(), facilitator, metrics.clone()).context("gate")?;

@@ -32,16 +32,16 @@ const PAYMENT: &[&str] = &[
 
 /// The head of a paid answer of `body_len` bytes. `None` keeps the length the application stated:
 /// an answer to HEAD has no body of its own.
-pub(crate) fn paid(headers: &mut HeaderMap, body_len: Option<usize>) {
+pub(crate) fn paid(headers: &mut HeaderMap, body_len: Option<u64>) {
     prepare(headers, PAID, body_len);
 }
 
 /// The head of a failed handler's answer, which passes unpaid.
-pub(crate) fn failed(headers: &mut HeaderMap, body_len: Option<usize>) {
+pub(crate) fn failed(headers: &mut HeaderMap, body_len: Option<u64>) {
     prepare(headers, FAILED, body_len);
 }
 
-fn prepare(headers: &mut HeaderMap, cache_control: HeaderValue, body_len: Option<usize>) {
+fn prepare(headers: &mut HeaderMap, cache_control: HeaderValue, body_len: Option<u64>) {
     hop_by_hop::remove(headers);
     let unwanted: Vec<HeaderName> =
         headers.keys().filter(|name| is_unwanted(name.as_str())).cloned().collect();

@@ -76,6 +76,9 @@ pub struct GateLimits {
     pub max_request_body_bytes: usize,
     /// Largest answer that is held back until it is paid, in bytes; 502 above, nothing charged.
     pub max_answer_bytes: usize,
+    /// Largest such answer that is held in memory, in bytes. A larger one waits in the ledger, in
+    /// parts of [`limits::ANSWER_PART_BYTES`].
+    pub max_answer_in_memory_bytes: usize,
     /// How much of a failed handler's body passes unpaid, in bytes; the rest is cut off.
     pub max_failed_answer_bytes: usize,
     /// How long a paid request's body may take to arrive.
@@ -96,6 +99,7 @@ impl Default for GateLimits {
             max_payments: limits::MAX_PAYMENTS,
             max_request_body_bytes: limits::MAX_REQUEST_BODY_BYTES,
             max_answer_bytes: limits::MAX_ANSWER_BYTES,
+            max_answer_in_memory_bytes: limits::MAX_ANSWER_IN_MEMORY_BYTES,
             max_failed_answer_bytes: limits::MAX_FAILED_ANSWER_BYTES,
             request_body_timeout: limits::REQUEST_BODY_TIMEOUT,
             verify_timeout: limits::VERIFY_TIMEOUT,

@@ -19,12 +19,13 @@ use crate::answers::Refusal;
 use crate::body::{BoxError, GateBody};
 use crate::cors;
 use crate::gate::{Gate, Working};
-use crate::kept_answer;
+use crate::kept_answer::{self, Unreadable};
 use crate::lease::{Lease, Stop};
 use crate::route::Route;
 use crate::version::Version;
 
 mod claim;
+mod held_back;
 mod known;
 mod outcome;
 mod present;
@@ -32,6 +33,7 @@ mod run;
 pub(crate) mod settle;
 mod verify;
 
+use held_back::Room;
 use known::Standing;
 use outcome::Outcome;
 use present::Presented;
@@ -142,7 +144,7 @@ impl Ready {
     /// The compare-and-set on disk after which the first byte may leave.
     async fn grant(self) -> Result<Response<GateBody>, Refusal> {
         let Self { lease, answer, receipt, version } = self;
-        let answer = with_receipt(answer, &receipt, version)?;
+        let answer = with_receipt(lease.open(answer).await, &receipt, version)?;
         match lease.grant().await {
             Ok(()) => {
                 crash_point!("G12", soon);
@@ -158,22 +160,27 @@ impl Ready {
     }
 }
 
-/// What was kept, as it goes out to a buyer of this version.
+/// What was kept, as it goes out to a buyer of this version. What cannot be read now is not lost.
 fn with_receipt(
-    answer: StoredAnswer,
+    opened: Result<Response<GateBody>, Unreadable>,
     receipt: &SettleResponse,
     version: Version,
 ) -> Result<Response<GateBody>, Refusal> {
-    let answer = kept_answer::response(answer).and_then(|mut answer| {
-        version.put_receipt(answer.headers_mut(), receipt).then_some(answer)
-    });
-    answer.ok_or_else(|| Refusal::of(Reason::InternalError))
+    let unsendable = || Refusal::of(Reason::InternalError);
+    let mut answer = opened.map_err(|unreadable| match unreadable {
+        Unreadable::NoAnswer => unsendable(),
+        Unreadable::Ledger(error) => {
+            tracing::error!(%error, "a kept answer could not be read");
+            Refusal::pending(settle::unproven(receipt))
+        }
+    })?;
+    version.put_receipt(answer.headers_mut(), receipt).then_some(answer).ok_or_else(unsendable)
 }
 
 async fn pursue(gate: &Arc<Gate>, presented: Presented, run: Run) -> Result<End, Refusal> {
     let network = presented.asked.payment_requirements.network.clone();
     let _active = gate.metrics.active_payment(network.as_str());
-    let version = presented.version;
+    let (version, key) = (presented.version, presented.key);
     match known::standing(gate, &presented).await? {
         Standing::Fresh => fresh(gate, presented, run).await,
         Standing::Paid { lease, receipt, answer: Some(answer) } => {
@@ -183,7 +190,8 @@ async fn pursue(gate: &Arc<Gate>, presented: Presented, run: Run) -> Result<End,
             paid_before(gate, presented, run, lease, *receipt).await
         }
         Standing::Granted { receipt, answer } => {
-            let answer = with_receipt(answer, &receipt, version)?;
+            let opened = kept_answer::open(&gate.store, key, answer).await;
+            let answer = with_receipt(opened, &receipt, version)?;
             Ok(End::Repeated { answer, transaction: receipt.transaction })
         }
     }
@@ -203,8 +211,8 @@ async fn fresh(gate: &Arc<Gate>, presented: Presented, run: Run) -> Result<End, 
     }
     let (asked, payer) = (presented.asked.clone(), presented.payer.clone());
     let version = presented.version;
-    let ran = run::run(gate, presented, run, &lease).await.map_err(nothing_sent)?;
-    match ran {
+    let ran = run::run(gate, presented, run, Room::MemoryAndLedger, &lease).await;
+    match ran.map_err(nothing_sent)? {
         Ran::Good(answer) => {
             crash_point!("G6");
             lease.keep(&answer, &asked).await.map_err(nothing_sent)?;
@@ -241,7 +249,7 @@ async fn paid_before(
     if !presented.route.rerun {
         return Err(owe(lease, &receipt).await);
     }
-    match run::run(gate, presented, run, &lease).await {
+    match run::run(gate, presented, run, Room::Memory, &lease).await {
         Ok(Ran::Good(answer)) => {
             Ok(End::Ready(Box::new(Ready { lease, answer, receipt, version })))
         }

@@ -3,17 +3,22 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use faregate_ledger::{ClaimMove, ClaimState, ClaimStore, Hold, LedgerError, StoredAnswer};
 use faregate_protocol::PaymentRequest;
 use faregate_telemetry::crash_point;
+use http::Response;
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::Instrument;
 use uuid::Uuid;
+
+use crate::body::GateBody;
+use crate::kept_answer::{self, Unreadable};
 
 /// Renewals in one life of a lease.
 const RENEWALS: u32 = 3;
@@ -35,6 +40,8 @@ pub(crate) struct Lease {
     renewal: JoinHandle<()>,
     /// The claim has reached an end: there is nothing left to let go.
     ended: bool,
+    /// Parts of an answer were stored under it.
+    has_parts: AtomicBool,
 }
 
 impl Lease {
@@ -48,11 +55,16 @@ impl Lease {
         let (tell, lost) = watch::channel(false);
         let renewal = renew(Arc::clone(&store), hold, lease_ms, asked_at, tell);
         let renewal = tokio::spawn(renewal.in_current_span());
-        Self { store, hold, lost, renewal, ended: false }
+        Self { store, hold, lost, renewal, ended: false, has_parts: AtomicBool::new(false) }
     }
 
     pub(crate) const fn settle_id(&self) -> Uuid {
         self.hold.settle_id
+    }
+
+    /// How often the payment was claimed; its answers are told apart by it.
+    pub(crate) const fn epoch(&self) -> i64 {
+        self.hold.epoch
     }
 
     /// Runs `work` for as long as the claim is held.
@@ -76,7 +88,22 @@ impl Lease {
         let step = ClaimMove { from, to, transaction, evidence };
         held(self.store.move_claim(&self.hold, step).await)?;
         self.ended = matches!(to, ClaimState::Released | ClaimState::NotCharged);
+        if to == ClaimState::Released && self.has_parts.load(Ordering::Relaxed) {
+            // Where it fails the sweeper comes to them.
+            let _ = self.store.forget_parts(&self.hold.key).await;
+        }
         Ok(())
+    }
+
+    /// Stores a part of the answer while the claim is VERIFIED.
+    ///
+    /// A resource that runs out of time meanwhile does not break it off: a statement that is dropped
+    /// half-way costs the ledger its connection.
+    pub(crate) async fn keep_part(&self, number: u32, part: Vec<u8>) -> Result<(), Stop> {
+        self.has_parts.store(true, Ordering::Relaxed);
+        let (store, hold) = (Arc::clone(&self.store), self.hold);
+        let keeping = async move { held(store.keep_part(&hold, number, part).await) };
+        tokio::spawn(keeping.in_current_span()).await.unwrap_or(Err(Stop::Lost))
     }
 
     /// The mark of a handler that must not run twice. `false`: it was started before.
@@ -109,6 +136,14 @@ impl Lease {
         crash_point!("G11");
         self.ended = granted.is_ok();
         granted
+    }
+
+    /// The kept answer as it is sent; see [`kept_answer::open`].
+    pub(crate) async fn open(
+        &self,
+        answer: StoredAnswer,
+    ) -> Result<Response<GateBody>, Unreadable> {
+        kept_answer::open(&self.store, self.hold.key, answer).await
     }
 
     /// Ends the lease early and waits until that is stored; the state stays.

@@ -14,17 +14,19 @@
 //!   flow/verify.rs     the facilitator: would it settle?            (nothing claimed before)
 //!   flow/claim.rs      CLAIM: one winner for each payment key       VERIFIED   (lease.rs renews)
 //!   flow/run.rs        the resource; its whole answer is kept       EXECUTED   (kept_answer.rs)
+//!        |                  (flow/held_back.rs: a large body goes into the ledger as it arrives)
 //!        |                  failed: its own answer passes, unpaid   RELEASED
 //!   flow/settle.rs     asked to settle, on disk before the call     SETTLING
 //!        |                  refused 402 | unknown 503               SETTLED, UNRESOLVED, NOT_CHARGED
 //!   flow.rs            GRANT while the client is there              GRANTED
 //!        |
-//!        v  first byte of the answer (answer_headers.rs, receipt.rs)
+//!        v  first byte of the answer (answer_headers.rs, receipt.rs, kept_body.rs)
 //! ```
 //!
 //! What a paid request costs the ledger: one read (`known.rs`) and five writes, each a transaction
 //! of one claim row and one journal row: VERIFIED, EXECUTED, SETTLING, SETTLED, GRANTED. That of
-//! EXECUTED also holds the sealed answer and payment. A lease is renewed by one more write for each
+//! EXECUTED also holds the sealed answer and payment. An answer that is too large for memory costs
+//! one more write and one more read for each of its parts. A lease is renewed by one more write for each
 //! third of it that the request lasts. A repeat of a granted payment costs two reads and no write.
 //! A request without payment touches no ledger, and one that is refused before its claim only
 //! reads.
@@ -54,6 +56,7 @@ mod gate;
 mod hop_by_hop;
 mod http_client;
 mod kept_answer;
+mod kept_body;
 mod layer;
 mod lease;
 pub mod limits;

@@ -9,6 +9,11 @@ pub const MAX_PAYMENTS: usize = 4096;
 pub const MAX_REQUEST_BODY_BYTES: usize = 1024 * 1024;
 /// Default bound on an answer that is held back until it is paid, in bytes.
 pub const MAX_ANSWER_BYTES: usize = 8 * 1024 * 1024;
+/// Default bound on such an answer that is held in memory, in bytes; a larger one waits in the
+/// ledger.
+pub const MAX_ANSWER_IN_MEMORY_BYTES: usize = 256 * 1024;
+/// Largest part of an answer that waits in the ledger, in bytes: what of it is in memory at once.
+pub const ANSWER_PART_BYTES: usize = 256 * 1024;
 /// Default bound on the body of a failed handler that passes through unpaid, in bytes.
 pub const MAX_FAILED_ANSWER_BYTES: usize = 64 * 1024;
 /// How long a paid request's body may take to arrive.
@@ -64,7 +69,8 @@ pub const STALE_BACKOFF: Duration = Duration::from_secs(300);
 pub const ANSWER_RETENTION: Duration = Duration::from_secs(24 * 3600);
 /// How often answers are looked for whose time is over.
 pub const FORGET_EVERY: Duration = Duration::from_secs(180);
-/// Answers forgotten in one transaction: each may be as large as an answer may.
+/// Answers forgotten in one transaction, and as many parts of answers: each may be as large as an
+/// answer or a part may.
 pub const FORGET_BATCH: u32 = 100;
 /// Such transactions in one go.
 pub const FORGET_BATCHES: u32 = 1000;

@@ -72,8 +72,8 @@ impl Gate {
     }
 
     /// Forgets the answers of payments that have ended and whose authorization ended longer ago
-    /// than [`GateConfig::answer_retention`](crate::GateConfig::answer_retention), in bounded
-    /// steps. Returns how many.
+    /// than [`GateConfig::answer_retention`](crate::GateConfig::answer_retention), and parts of
+    /// answers that were not sold, in bounded steps. Returns how many answers and parts.
     ///
     /// # Errors
     /// [`LedgerError`]; some may have been forgotten.

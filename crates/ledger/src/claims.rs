@@ -6,7 +6,7 @@ use faregate_protocol::{Amount, PaymentKey, PaymentRequest};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::{ClaimState, JournalEntry, LedgerError, StoredAnswer};
+use crate::{ClaimState, JournalEntry, LedgerError, PartStore, StoredAnswer};
 
 /// What a claim stores when it is inserted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,7 +95,7 @@ pub struct ClaimMove {
 
 /// The gate's side of a ledger. Time is the database's clock.
 #[async_trait]
-pub trait ClaimStore: Send + Sync {
+pub trait ClaimStore: PartStore {
     /// Inserts VERIFIED with a lease of `lease_ms`, or takes a RELEASED claim up again (epoch + 1)
     /// if it carries the same signed payload for the same request.
     ///
@@ -151,7 +151,7 @@ pub trait ClaimStore: Send + Sync {
     /// asked to be settled, sealed, in one transaction. `false`: it moved without us, stop.
     ///
     /// # Errors
-    /// [`LedgerError`].
+    /// [`LedgerError`]; [`LedgerError::Corrupt`] for a body in parts that are not all there.
     async fn keep_answer(
         &self,
         hold: &Hold,
@@ -159,7 +159,7 @@ pub trait ClaimStore: Send + Sync {
         request: &PaymentRequest,
     ) -> Result<bool, LedgerError>;
 
-    /// The kept answer of a claim.
+    /// The kept answer of a claim. One whose body is in parts is kept only while all of them are.
     ///
     /// # Errors
     /// [`LedgerError`].
@@ -172,7 +172,9 @@ pub trait ClaimStore: Send + Sync {
     async fn find_request(&self, key: &PaymentKey) -> Result<Option<PaymentRequest>, LedgerError>;
 
     /// Forgets what was kept for at most `limit` claims that are GRANTED, RELEASED or NOT_CHARGED
-    /// and whose authorization ended more than `older_than_ms` ago. Returns for how many.
+    /// and whose authorization ended more than `older_than_ms` ago; and at most `limit` parts of
+    /// bodies that nobody can get any more, those of RELEASED claims at once. Returns how many
+    /// rows were forgotten: with fewer than `limit` all are.
     ///
     /// # Errors
     /// [`LedgerError`].

@@ -23,6 +23,7 @@ pub mod journal;
 pub mod lane_rows;
 pub mod memory;
 mod migrations;
+pub mod parts;
 pub mod payees;
 pub mod postgres;
 pub mod records;
@@ -31,12 +32,13 @@ pub mod settlements;
 pub mod sqlite;
 pub mod transitions;
 
-pub use answer::StoredAnswer;
+pub use answer::{StoredAnswer, StoredBody};
 pub use claims::{Claim, ClaimMove, ClaimStore, Claimed, Hold, NewClaim};
 pub use error::LedgerError;
 pub use journal::JournalEntry;
 pub use lane_rows::{Attempt, LaneRows, Lease, SlotMember, SlotRow};
 pub use memory::{MemoryLedger, MillisClock};
+pub use parts::{BodyParts, PartStore};
 pub use payees::{PayToOwner, PayeeStore};
 pub use postgres::{PostgresConfig, PostgresLedger};
 pub use records::{

@@ -4,6 +4,7 @@
 
 mod claims;
 mod leases;
+mod parts;
 mod payees;
 mod proofs;
 mod records;

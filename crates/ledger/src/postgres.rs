@@ -11,6 +11,7 @@ mod hints;
 mod kept;
 mod leases;
 mod moves;
+mod parts;
 mod payees;
 mod proofs;
 mod records;
@@ -27,7 +28,7 @@ use faregate_protocol::PaymentKey;
 use serde_json::Value;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{Executor as _, Postgres, Row as _, Transaction};
-use tokio::sync::broadcast;
+use tokio::sync::{Semaphore, broadcast};
 use uuid::Uuid;
 
 use self::hints::Hints;
@@ -64,6 +65,7 @@ const MIGRATIONS: &[Change] = &[
     ),
     (2, "owners of payees", include_str!("../migrations/postgres/0002_pay_to_owners.sql")),
     (3, "handlers started", include_str!("../migrations/postgres/0003_handler_started.sql")),
+    (5, "parts of answers", include_str!("../migrations/postgres/0005_kept_parts.sql")),
 ];
 
 const INSERT_DEPLOYMENT: &str = concat!(
@@ -113,6 +115,9 @@ pub struct PostgresLedger {
     pool: PgPool,
     deployment: Uuid,
     sealer: Arc<Sealer>,
+    /// For who writes parts of answers, so that connections are left to those who have less to
+    /// write.
+    turns_of_parts: Arc<Semaphore>,
     hints: Arc<Hints>,
 }
 
@@ -213,6 +218,7 @@ impl PostgresLedger {
             pool: pool(config.max_connections),
             deployment: Uuid::nil(),
             sealer: Arc::new(sealer),
+            turns_of_parts: Arc::new(Semaphore::new(turns_of_parts(config.max_connections))),
             hints: Arc::new(Hints::start(pool(hints::CONNECTIONS))),
         }
     }
@@ -286,6 +292,11 @@ impl PostgresLedger {
     fn listen(&self) -> broadcast::Receiver<PaymentKey> {
         self.hints.listen()
     }
+}
+
+/// A quarter of the connections, and at least one.
+fn turns_of_parts(connections: u32) -> usize {
+    usize::try_from(connections / 4).unwrap_or(usize::MAX).clamp(1, Semaphore::MAX_PERMITS)
 }
 
 /// The database's own words hold names of tables and constraints, never content of rows: values

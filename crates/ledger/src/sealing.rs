@@ -21,6 +21,8 @@ pub enum Sealed {
     Transaction,
     /// An answer of a priced resource.
     Answer,
+    /// A part of the body of one.
+    Part,
 }
 
 impl Sealed {
@@ -29,6 +31,7 @@ impl Sealed {
             Self::Request => b"request",
             Self::Transaction => b"transaction",
             Self::Answer => b"answer",
+            Self::Part => b"part",
         }
     }
 }
@@ -80,11 +83,13 @@ impl Sealer {
             Vec::with_capacity(KEY_ID_BYTES + NONCE_LEN + plain.len() + AES_256_GCM.tag_len());
         sealed.extend_from_slice(id);
         sealed.extend_from_slice(&nonce);
-        let mut text = plain.to_vec();
+        sealed.extend_from_slice(plain);
         let nonce = Nonce::assume_unique_for_key(nonce);
-        key.seal_in_place_append_tag(nonce, bound_to(kind, row), &mut text)
+        let (_, text) = sealed.split_at_mut(KEY_ID_BYTES + NONCE_LEN);
+        let tag = key
+            .seal_in_place_separate_tag(nonce, bound_to(kind, row), text)
             .map_err(|_| LedgerError::Unsealable)?;
-        sealed.append(&mut text);
+        sealed.extend_from_slice(tag.as_ref());
         Ok(sealed)
     }
 
@@ -104,7 +109,9 @@ impl Sealer {
         let plain = key
             .open_in_place(nonce, bound_to(kind, row), &mut text)
             .map_err(|_| LedgerError::Unsealable)?;
-        Ok(plain.to_vec())
+        let length = plain.len();
+        text.truncate(length);
+        Ok(text)
     }
 }
 
@@ -175,7 +182,9 @@ mod tests {
         assert!(!sealed.windows(6).any(|window| window == b"secret"));
         assert_eq!(sealer().open(Sealed::Request, b"row", &sealed).unwrap(), b"secret");
         assert!(sealer().open(Sealed::Request, b"other", &sealed).is_err());
-        assert!(sealer().open(Sealed::Answer, b"row", &sealed).is_err());
+        for kind in [Sealed::Answer, Sealed::Part, Sealed::Transaction] {
+            assert!(sealer().open(kind, b"row", &sealed).is_err());
+        }
         for i in 0..sealed.len() {
             let mut changed = sealed.clone();
             changed[i] ^= 1;

@@ -9,6 +9,7 @@ mod handler_mark;
 mod homes;
 mod kept;
 mod leases;
+mod parts;
 mod payees;
 mod proofs;
 mod records;
@@ -30,7 +31,7 @@ use sqlx::sqlite::{
     SqliteRow, SqliteSynchronous,
 };
 use sqlx::{ConnectOptions as _, Row, Sqlite, Transaction};
-use tokio::sync::broadcast;
+use tokio::sync::{Semaphore, broadcast};
 use uuid::Uuid;
 
 use crate::migrations::{self, Change};
@@ -60,6 +61,7 @@ const MIGRATIONS: &[Change] = &[
     ),
     (2, "owners of payees", include_str!("../migrations/sqlite/0002_pay_to_owners.sql")),
     (3, "handlers started", include_str!("../migrations/sqlite/0003_handler_started.sql")),
+    (5, "parts of answers", include_str!("../migrations/sqlite/0005_kept_parts.sql")),
 ];
 
 /// A ledger in one SQLite file. Cheap to clone.
@@ -70,6 +72,9 @@ pub struct SqliteLedger {
     deployment: Uuid,
     moved: broadcast::Sender<PaymentKey>,
     sealer: Arc<Sealer>,
+    // Parts of answers come to the writer one at a time: whoever has less to write, a renewal of a
+    // lease above all, waits for one of them and not for all.
+    turn_of_parts: Arc<Semaphore>,
     // Held for as long as any clone lives; the kernel lets go of it when the process dies.
     _lock: Option<Arc<File>>,
     // Never used: a database in memory is gone with its last connection, and the pool replaces a
@@ -170,6 +175,7 @@ impl SqliteLedger {
             deployment,
             moved,
             sealer: Arc::new(sealer),
+            turn_of_parts: Arc::new(Semaphore::new(1)),
             _lock: lock,
             _anchor: None,
         })

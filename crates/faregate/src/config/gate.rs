@@ -23,6 +23,9 @@ const UPSTREAM_TIMEOUT_BOUNDS: (u64, u64) = (1, 600_000);
 const DEFAULT_BODY: u64 = 1024 * 1024;
 const DEFAULT_ANSWER: u64 = 8 * 1024 * 1024;
 const BODY_BOUNDS: (u64, u64) = (1, 1024 * 1024 * 1024);
+const DEFAULT_IN_MEMORY: u64 = 256 * 1024;
+/// Below, most answers would cost a write of their own before the one that keeps them.
+const IN_MEMORY_BOUNDS: (u64, u64) = (4096, 1024 * 1024 * 1024);
 const SCHEME: &str = "exact";
 
 /// Who settles for a gate.
@@ -45,6 +48,7 @@ pub(crate) struct GateSettings {
     pub(crate) facilitator_token: Option<SecretRef>,
     pub(crate) max_request_body_bytes: usize,
     pub(crate) max_answer_bytes: usize,
+    pub(crate) max_answer_in_memory_bytes: usize,
     pub(crate) answer_retention: Duration,
     pub(crate) routes: Vec<Route>,
 }
@@ -83,11 +87,16 @@ pub(crate) fn read(
     if facilitator_token.is_some() && facilitator == Some(FacilitatorChoice::Local) {
         section.problem("facilitator_token", "a local facilitator asks for no token", "remove it");
     }
-    let bytes = |section: &mut Section<'_, '_>, name, default| {
-        usize::try_from(section.number(name, default, BODY_BOUNDS)).unwrap_or(usize::MAX)
+    let bytes = |section: &mut Section<'_, '_>, name, default, bounds| {
+        usize::try_from(section.number(name, default, bounds)).unwrap_or(usize::MAX)
     };
-    let max_request_body_bytes = bytes(&mut section, "max_request_body_bytes", DEFAULT_BODY);
-    let max_answer_bytes = bytes(&mut section, "max_answer_bytes", DEFAULT_ANSWER);
+    let bounds = BODY_BOUNDS;
+    let max_request_body_bytes =
+        bytes(&mut section, "max_request_body_bytes", DEFAULT_BODY, bounds);
+    let max_answer_bytes = bytes(&mut section, "max_answer_bytes", DEFAULT_ANSWER, bounds);
+    let (default, bounds) = (DEFAULT_IN_MEMORY, IN_MEMORY_BOUNDS);
+    let max_answer_in_memory_bytes =
+        bytes(&mut section, "max_answer_in_memory_bytes", default, bounds);
     const HOUR_SECS: u64 = 3600;
     let hours = section.number("answer_retention_hours", 24, (0, 24 * 366));
     let answer_retention = Duration::from_secs(hours.saturating_mul(HOUR_SECS));
@@ -110,6 +119,7 @@ pub(crate) fn read(
         facilitator_token,
         max_request_body_bytes,
         max_answer_bytes,
+        max_answer_in_memory_bytes,
         answer_retention,
         routes,
     })

@@ -194,6 +194,18 @@ pub(crate) const KEYS: &[Key] = &[
     key("[gate]", "max_request_body_bytes", "1048576", "Largest body of a paid request"),
     key("[gate]", "max_answer_bytes", "8388608", "Largest answer held back until it is paid"),
     key(
+        "[gate]",
+        "max_answer_in_memory_bytes",
+        "262144",
+        "Largest such answer held in memory; a larger one waits in the ledger, sealed, in parts",
+    ),
+    key(
+        "[gate]",
+        "answer_retention_hours",
+        "24",
+        "How long a bought answer is kept for repeats after its authorization has ended",
+    ),
+    key(
         "[[gate.route]]",
         "name",
         "required",

@@ -169,6 +169,32 @@ fn what_a_gate_would_refuse_is_said_by_the_check() {
 }
 
 #[test]
+fn how_answers_are_held_and_kept_can_be_said() {
+    let gate = |text: &str| read(text, []).unwrap().gate.unwrap();
+    let with = |lines: &str| GOOD.replace("[[gate.route]]", &format!("{lines}\n[[gate.route]]"));
+    let default = gate(GOOD);
+    assert_eq!(default.max_answer_bytes, 8 * 1024 * 1024);
+    assert_eq!(default.max_answer_in_memory_bytes, 256 * 1024);
+    assert_eq!(default.answer_retention.as_secs(), 24 * 3600);
+    let said = gate(&with(
+        "max_answer_bytes = 70000\nmax_answer_in_memory_bytes = 4096\nanswer_retention_hours = 0",
+    ));
+    assert_eq!((said.max_answer_bytes, said.max_answer_in_memory_bytes), (70_000, 4096));
+    assert_eq!(said.answer_retention.as_secs(), 0);
+    for (line, key) in [
+        ("max_answer_in_memory_bytes = 4095", "gate.max_answer_in_memory_bytes"),
+        ("max_answer_in_memory_bytes = 1073741825", "gate.max_answer_in_memory_bytes"),
+        ("max_answer_in_memory_bytes = '1 MiB'", "gate.max_answer_in_memory_bytes"),
+        ("max_answer_bytes = 0", "gate.max_answer_bytes"),
+        ("answer_retention_hours = 8785", "gate.answer_retention_hours"),
+    ] {
+        let found = problems(&with(line));
+        assert_eq!(keys_of(&found), [key], "{line}");
+        assert!(found[0].reason.contains("a whole number from"), "{found:?}");
+    }
+}
+
+#[test]
 fn what_is_not_built_is_refused_and_not_ignored() {
     for (bad, key) in [
         (GOOD.replace("sqlite://test.db", "mysql://x"), "ledger.url"),

@@ -108,7 +108,7 @@ impl Story {
             return "claim        none: the gate of this payment has another ledger".to_owned();
         };
         let kept = self.answer.as_ref().map_or_else(String::new, |answer| {
-            format!(", answer kept: status {}, {} bytes", answer.status, answer.body.len())
+            format!(", answer kept: status {}, {} bytes", answer.status, answer.body.size())
         });
         let Claim { state, epoch, new, held, .. } = claim;
         let at_work = *held && !matches!(state, ClaimState::Granted | ClaimState::NotCharged);
@@ -138,7 +138,7 @@ impl Story {
                 "transaction": claim.transaction,
             })),
             "answer": self.answer.as_ref().map(|answer| json!({
-                "status": answer.status, "bytes": answer.body.len(),
+                "status": answer.status, "bytes": answer.body.size(),
             })),
             "settlement": self.settlement.as_ref().map(|stored| json!({
                 "state": stored.state.name(), "tries": stored.tries, "wanted": stored.wanted,

@@ -2,7 +2,6 @@
 
 use std::panic::AssertUnwindSafe;
 
-use bytes::Bytes;
 use faregate_ledger::StoredAnswer;
 use faregate_protocol::Reason;
 use faregate_telemetry::{RequestId, crash_point};
@@ -10,6 +9,7 @@ use futures::FutureExt;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 
 use super::Run;
+use super::held_back::{self, Held, Room};
 use super::present::Presented;
 use crate::answer_headers;
 use crate::body::{self, Collected, GateBody};
@@ -32,6 +32,7 @@ pub(super) async fn run(
     gate: &Gate,
     presented: Presented,
     run: Run,
+    room: Room,
     lease: &Lease,
 ) -> Result<Ran, Stop> {
     let limit = presented.route.upstream_timeout;
@@ -42,16 +43,16 @@ pub(super) async fn run(
         let answered = run(request).await;
         crash_point!("G5");
         match answered {
-            Ok(response) => hold_back(gate, &method, response).await,
-            Err(_) => Ran::Broken(Reason::UpstreamUnavailable),
+            Ok(response) => hold_back(gate, &method, response, room, lease).await,
+            Err(_) => Ok(Ran::Broken(Reason::UpstreamUnavailable)),
         }
     };
     let guarded = tokio::time::timeout(limit, AssertUnwindSafe(work).catch_unwind());
-    lease.while_held(guarded).await.map(|done| match done {
+    match lease.while_held(guarded).await? {
         Ok(Ok(ran)) => ran,
-        Ok(Err(_)) => Ran::Broken(Reason::InternalError),
-        Err(_) => Ran::Broken(Reason::UpstreamTimedOut),
-    })
+        Ok(Err(_)) => Ok(Ran::Broken(Reason::InternalError)),
+        Err(_) => Ok(Ran::Broken(Reason::UpstreamTimedOut)),
+    }
 }
 
 /// The request as the application gets it.
@@ -74,35 +75,43 @@ fn request(presented: Presented) -> Request<GateBody> {
     Request::from_parts(parts, GateBody::full(body))
 }
 
-async fn hold_back(gate: &Gate, method: &Method, response: Response<GateBody>) -> Ran {
+async fn hold_back(
+    gate: &Gate,
+    method: &Method,
+    response: Response<GateBody>,
+    room: Room,
+    lease: &Lease,
+) -> Result<Ran, Stop> {
     let (mut parts, body) = response.into_parts();
     // No final answer, so nothing to sell.
     if parts.status.is_informational() {
-        return Ran::Broken(Reason::UpstreamUnavailable);
+        return Ok(Ran::Broken(Reason::UpstreamUnavailable));
     }
     let is_failure = parts.status.is_client_error() || parts.status.is_server_error();
     if is_failure {
         let limit = gate.limits.max_failed_answer_bytes;
         let bytes = match body::collect(body, limit).await {
             Collected::Whole(bytes) | Collected::TooLarge(bytes) => bytes,
-            Collected::Broken => return Ran::Broken(Reason::UpstreamUnavailable),
+            Collected::Broken => return Ok(Ran::Broken(Reason::UpstreamUnavailable)),
         };
-        answer_headers::failed(&mut parts.headers, stated_length(method, parts.status, &bytes));
-        return Ran::Failed(Response::from_parts(parts, GateBody::full(bytes)));
+        let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        answer_headers::failed(&mut parts.headers, stated_length(method, parts.status, length));
+        return Ok(Ran::Failed(Response::from_parts(parts, GateBody::full(bytes))));
     }
-    match body::collect(body, gate.limits.max_answer_bytes).await {
-        Collected::Whole(bytes) => {
-            answer_headers::paid(&mut parts.headers, stated_length(method, parts.status, &bytes));
-            Ran::Good(kept_answer::of(&parts, bytes))
+    Ok(match held_back::take(body, &gate.limits, room, lease).await? {
+        Held::Whole(body) => {
+            let length = stated_length(method, parts.status, body.size());
+            answer_headers::paid(&mut parts.headers, length);
+            Ran::Good(kept_answer::of(&parts, body))
         }
-        Collected::TooLarge(_) => Ran::Broken(Reason::AnswerTooLarge),
-        Collected::Broken => Ran::Broken(Reason::UpstreamUnavailable),
-    }
+        Held::TooLarge => Ran::Broken(Reason::AnswerTooLarge),
+        Held::Broken => Ran::Broken(Reason::UpstreamUnavailable),
+    })
 }
 
 /// The length to state; none where there is no body of its own to measure.
-fn stated_length(method: &Method, status: StatusCode, bytes: &Bytes) -> Option<usize> {
+fn stated_length(method: &Method, status: StatusCode, bytes: u64) -> Option<u64> {
     let has_body = method != Method::HEAD
         && !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    has_body.then_some(bytes.len())
+    has_body.then_some(bytes)
 }

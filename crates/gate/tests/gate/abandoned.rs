@@ -32,7 +32,7 @@ pub(crate) async fn keep(world: &World, payment: &Value, hold: &Hold) {
             ("x-kept".to_owned(), b"yes".to_vec()),
             ("cache-control".to_owned(), b"private, no-store".to_vec()),
         ],
-        body: KEPT.as_bytes().to_vec(),
+        body: KEPT.as_bytes().to_vec().into(),
     };
     let payload: PaymentPayload = serde_json::from_value(payment.clone()).unwrap();
     let request = PaymentRequest::new(payload, requirements());

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use faregate_ledger::{
-    Claim, ClaimMove, ClaimState, ClaimStore, Claimed, Hold, JournalEntry, LedgerError, NewClaim,
-    StoredAnswer,
+    BodyParts, Claim, ClaimMove, ClaimState, ClaimStore, Claimed, Hold, JournalEntry, LedgerError,
+    NewClaim, PartStore, StoredAnswer,
 };
 use faregate_protocol::{PaymentKey, PaymentRequest};
 use tokio::sync::watch;
@@ -205,5 +205,30 @@ impl ClaimStore for FaultyLedger {
 
     fn deployment(&self) -> Uuid {
         self.inner.deployment()
+    }
+}
+
+#[async_trait]
+impl PartStore for FaultyLedger {
+    async fn keep_part(
+        &self,
+        hold: &Hold,
+        number: u32,
+        part: Vec<u8>,
+    ) -> Result<bool, LedgerError> {
+        self.call(self.inner.keep_part(hold, number, part)).await
+    }
+
+    async fn find_part(
+        &self,
+        key: &PaymentKey,
+        body: &BodyParts,
+        number: u32,
+    ) -> Result<Option<Vec<u8>>, LedgerError> {
+        self.read(self.inner.find_part(key, body, number)).await
+    }
+
+    async fn forget_parts(&self, key: &PaymentKey) -> Result<(), LedgerError> {
+        self.call(self.inner.forget_parts(key)).await
     }
 }

@@ -67,7 +67,7 @@ fn sealer() -> Sealer {
 }
 
 /// A process: it ends with the runtime that it runs on, in the middle of whatever it does.
-fn process<T>(life: impl Future<Output = T>) -> T {
+pub(crate) fn process<T>(life: impl Future<Output = T>) -> T {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let lived = runtime.block_on(life);
@@ -75,7 +75,7 @@ fn process<T>(life: impl Future<Output = T>) -> T {
     lived
 }
 
-async fn opened(path: &Path) -> SqliteLedger {
+pub(crate) async fn opened(path: &Path) -> SqliteLedger {
     for _ in 0..200 {
         if let Ok(ledger) = SqliteLedger::open(path, sealer()).await {
             return ledger;

@@ -11,6 +11,7 @@ mod faulty_ledger;
 mod fingerprints;
 mod interrupted;
 mod kept_answers;
+mod large_answers;
 mod ledger_faults;
 mod metrics;
 mod outcome_log;

@@ -1,15 +1,17 @@
 //! The gate's side of the ledger in memory.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use faregate_protocol::{PaymentKey, PaymentRequest};
 use serde_json::json;
 use uuid::Uuid;
 
 use super::rows::ClaimRow;
-use super::{MemoryLedger, clamped, refused, stored};
+use super::{MemoryLedger, clamped, parts, refused, stored};
 use crate::{
     Claim, ClaimMove, ClaimState, ClaimStore, Claimed, Hold, JournalEntry, LedgerError, NewClaim,
-    StoredAnswer,
+    StoredAnswer, StoredBody,
 };
 
 const GATE: (&str, &str) = ("gate", "claim");
@@ -145,18 +147,22 @@ impl ClaimStore for MemoryLedger {
         let Some(row) = row.filter(|row| row.state == from && row.token == hold.token) else {
             return Ok(false);
         };
+        if !is_whole(row, answer) {
+            return Err(LedgerError::Corrupt { what: "kept_parts" });
+        }
         row.state = to;
         row.updated_at_ms = now;
         row.kept = Some((answer.clone(), request.clone()));
-        let evidence = json!({ "answer_bytes": answer.body.len() });
+        let evidence = json!({ "answer_bytes": answer.body.size() });
         rows.note(now, GATE, &hold.key, (from.name(), to.name()), &evidence);
         Ok(true)
     }
 
     async fn find_answer(&self, key: &PaymentKey) -> Result<Option<StoredAnswer>, LedgerError> {
         let (rows, _) = self.open();
-        let kept = rows.claims.get(key).and_then(|row| row.kept.as_ref());
-        Ok(kept.map(|(answer, _)| answer.clone()))
+        let Some(row) = rows.claims.get(key) else { return Ok(None) };
+        let answer = row.kept.as_ref().map(|(answer, _)| answer);
+        Ok(answer.filter(|answer| is_whole(row, answer)).cloned())
     }
 
     async fn find_request(&self, key: &PaymentKey) -> Result<Option<PaymentRequest>, LedgerError> {
@@ -175,12 +181,13 @@ impl ClaimStore for MemoryLedger {
                 && matches!(row.state, Granted | Released | NotCharged)
                 && stored(row.new.valid_before).saturating_mul(MS) <= before
         });
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let mut forgotten = 0;
-        for row in old.take(usize::try_from(limit).unwrap_or(usize::MAX)) {
+        for row in old.take(limit) {
             row.kept = None;
             forgotten += 1;
         }
-        Ok(forgotten)
+        Ok(parts::forget(&mut rows, limit).saturating_add(forgotten))
     }
 
     async fn grant(&self, hold: &Hold, grant_id: Uuid) -> Result<bool, LedgerError> {
@@ -236,11 +243,20 @@ fn inserted(new: &NewClaim, now: i64, lease_until_ms: i64) -> ClaimRow {
         granted: false,
         handler_started: false,
         kept: None,
+        parts: BTreeMap::new(),
         epoch: 0,
         token: FIRST_TOKEN,
         lease_until_ms,
         transaction: String::new(),
         updated_at_ms: now,
+    }
+}
+
+/// The body is here or can be read to its end.
+fn is_whole(row: &ClaimRow, answer: &StoredAnswer) -> bool {
+    match &answer.body {
+        StoredBody::Whole(_) => true,
+        StoredBody::Parts(body) => parts::are_all_there(row, body),
     }
 }
 

@@ -39,6 +39,8 @@ pub(super) struct ClaimRow {
     pub(super) handler_started: bool,
     /// The answer and the payment that were kept.
     pub(super) kept: Option<(StoredAnswer, PaymentRequest)>,
+    /// Parts of the answer of one run, with its epoch.
+    pub(super) parts: BTreeMap<u32, (i64, Vec<u8>)>,
     pub(super) epoch: i64,
     pub(super) token: i64,
     pub(super) lease_until_ms: i64,

@@ -6,9 +6,9 @@ use serde_json::json;
 
 use super::claims::{GATE, step};
 use super::rows::{bytes32, column, signed};
-use super::{Failure, PostgresLedger, journal, now_ms, one_now_ms};
+use super::{Failure, PostgresLedger, journal, now_ms, one_now_ms, parts};
 use crate::sealing::Sealed;
-use crate::{ClaimState, Hold, LedgerError, StoredAnswer};
+use crate::{BodyParts, ClaimState, Hold, LedgerError, StoredAnswer, StoredBody};
 
 const KEEP: &str = concat!(
     "insert into kept (payment_key, request, answer, kept_at_ms) values ($1, $2, $3, ",
@@ -42,25 +42,36 @@ pub(super) async fn keep(
     let request =
         serde_json::to_vec(request).map_err(|_| LedgerError::Corrupt { what: "kept.request" })?;
     let request = ledger.sealer.seal(Sealed::Request, &row, &request)?;
-    let size = answer.body.len();
-    let answer = ledger.sealer.seal(Sealed::Answer, &row, &answer.to_bytes()?)?;
-    ledger.retried(|| store(ledger, hold, (&request, &answer), size)).await
+    let sealed = ledger.sealer.seal(Sealed::Answer, &row, &answer.to_bytes()?)?;
+    ledger.retried(|| store(ledger, hold, (&request, &sealed), &answer.body)).await
+}
+
+fn in_parts(body: &StoredBody) -> Option<&BodyParts> {
+    match body {
+        StoredBody::Whole(_) => None,
+        StoredBody::Parts(parts) => Some(parts),
+    }
 }
 
 async fn store(
     ledger: &PostgresLedger,
     hold: &Hold,
     (request, answer): (&[u8], &[u8]),
-    size: usize,
+    body: &StoredBody,
 ) -> Result<bool, Failure> {
     let (from, to) = (ClaimState::Verified, ClaimState::Executed);
     let mut tx = ledger.begin().await?;
     if !step(&mut tx, hold, (from, to), None).await? {
         return Ok(false);
     }
+    if let Some(body) = in_parts(body)
+        && !parts::are_all_there(&mut *tx, &hold.key, body).await?
+    {
+        return Err(LedgerError::Corrupt { what: "kept_parts" }.into());
+    }
     let query = sqlx::query(KEEP).bind(hold.key.0.as_slice()).bind(request).bind(answer);
     query.execute(&mut *tx).await?;
-    let evidence = json!({ "answer_bytes": size });
+    let evidence = json!({ "answer_bytes": body.size() });
     journal(&mut tx, GATE, &hold.key, (from.name(), to.name()), &evidence).await?;
     tx.commit().await?;
     Ok(true)
@@ -74,7 +85,13 @@ pub(super) async fn answer(
         return Ok(None);
     };
     let bytes = ledger.sealer.open(Sealed::Answer, &key.0, &sealed)?;
-    StoredAnswer::from_bytes(&bytes).map(Some)
+    let answer = StoredAnswer::from_bytes(&bytes)?;
+    if let Some(body) = in_parts(&answer.body)
+        && !ledger.retried(|| parts::are_all_there(&ledger.pool, key, body)).await?
+    {
+        return Ok(None);
+    }
+    Ok(Some(answer))
 }
 
 pub(super) async fn request(
@@ -111,6 +128,7 @@ pub(super) async fn forget(
     let mut tx = ledger.begin().await?;
     let query = sqlx::query(FORGET).bind(signed(older_than_ms)).bind(i64::from(limit));
     let done = query.execute(&mut *tx).await?;
+    let of_bodies = parts::forget(&mut tx, limit).await?;
     tx.commit().await?;
-    Ok(done.rows_affected())
+    Ok(done.rows_affected().saturating_add(of_bodies))
 }

@@ -4,9 +4,9 @@
 use faregate_protocol::{PaymentKey, PaymentRequest};
 use serde_json::json;
 
-use super::{SqliteLedger, bytes32, column, journal, now_ms, signed, unavailable};
+use super::{SqliteLedger, bytes32, column, journal, now_ms, parts, signed, unavailable};
 use crate::sealing::Sealed;
-use crate::{ClaimState, Hold, LedgerError, StoredAnswer};
+use crate::{ClaimState, Hold, LedgerError, StoredAnswer, StoredBody};
 
 const KEEP: &str = concat!(
     "insert into kept (payment_key, request, answer, kept_at_ms) values (?, ?, ?, ",
@@ -33,17 +33,22 @@ pub(super) async fn keep(
     let request =
         serde_json::to_vec(request).map_err(|_| LedgerError::Corrupt { what: "kept.request" })?;
     let request = ledger.sealer.seal(Sealed::Request, &row, &request)?;
-    let size = answer.body.len();
-    let answer = ledger.sealer.seal(Sealed::Answer, &row, &answer.to_bytes()?)?;
+    let size = answer.body.size();
+    let sealed = ledger.sealer.seal(Sealed::Answer, &row, &answer.to_bytes()?)?;
     let (from, to) = (ClaimState::Verified, ClaimState::Executed);
     let mut tx = ledger.begin().await?;
     if !super::claims::step(&mut tx, hold, from, to, None).await? {
         return Ok(false);
     }
+    if let StoredBody::Parts(body) = &answer.body
+        && !parts::are_all_there(&mut *tx, &hold.key, body).await?
+    {
+        return Err(LedgerError::Corrupt { what: "kept_parts" });
+    }
     sqlx::query(KEEP)
         .bind(row.as_slice())
         .bind(request)
-        .bind(answer)
+        .bind(sealed)
         .execute(&mut *tx)
         .await
         .map_err(unavailable)?;
@@ -64,7 +69,13 @@ pub(super) async fn answer(
         return Ok(None);
     };
     let bytes = ledger.sealer.open(Sealed::Answer, &key.0, &sealed)?;
-    StoredAnswer::from_bytes(&bytes).map(Some)
+    let answer = StoredAnswer::from_bytes(&bytes)?;
+    if let StoredBody::Parts(body) = &answer.body
+        && !parts::are_all_there(&ledger.reader, key, body).await?
+    {
+        return Ok(None);
+    }
+    Ok(Some(answer))
 }
 
 pub(super) async fn request(
@@ -113,6 +124,7 @@ pub(super) async fn forget(
         .execute(&mut *tx)
         .await
         .map_err(unavailable)?;
+    let of_bodies = parts::forget(&mut tx, limit).await?;
     tx.commit().await.map_err(unavailable)?;
-    Ok(done.rows_affected())
+    Ok(done.rows_affected().saturating_add(of_bodies))
 }

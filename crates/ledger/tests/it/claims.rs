@@ -207,7 +207,7 @@ fn answer(text: &str) -> StoredAnswer {
     StoredAnswer {
         status: 200,
         headers: vec![("x-odd".into(), vec![0xff]), ("content-type".into(), b"text/plain".into())],
-        body: text.as_bytes().to_vec(),
+        body: text.as_bytes().to_vec().into(),
     }
 }
 

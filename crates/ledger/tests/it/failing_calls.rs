@@ -5,14 +5,15 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use faregate_ledger::{
-    ClaimMove, ClaimState, Claimed, Hold, LedgerError, Settlement, SettlementState,
+    BodyParts, ClaimMove, ClaimState, Claimed, Hold, LedgerError, Settlement, SettlementState,
+    StoredAnswer, StoredBody,
 };
 use faregate_protocol::PaymentKey;
 use serde_json::json;
 use uuid::Uuid;
 
 use crate::bench::{NETWORK, SIGNER, WAIT_MS, attempt, proof};
-use crate::samples::{new_claim, new_settlement};
+use crate::samples::{new_claim, new_settlement, request};
 use crate::stores::{Store, on_every_store};
 
 /// More than any payment takes, with one failure.
@@ -53,6 +54,14 @@ async fn every_call(ledger: impl Store, after: bool) {
         }
     }
     panic!("the path does not end");
+}
+
+/// The body of the answer.
+const PARTS: [&[u8]; 2] = [b"sun", b"ny"];
+
+fn answer(epoch: i64) -> StoredAnswer {
+    let body = StoredBody::Parts(BodyParts { epoch, count: 2, bytes: 5 });
+    StoredAnswer { status: 200, headers: Vec::new(), body }
 }
 
 struct Payment<'a, S> {
@@ -115,7 +124,7 @@ impl<S: Store> Payment<'_, S> {
             return Ok(false);
         };
         match claim.state {
-            S::Verified => self.step(&hold, S::Verified, S::Executed).await?,
+            S::Verified => self.keep(&hold).await?,
             S::Executed => self.step(&hold, S::Executed, S::Settling).await?,
             S::Settling if self.engine().await? => {
                 self.step(&hold, S::Settling, S::Settled).await?;
@@ -127,6 +136,18 @@ impl<S: Store> Payment<'_, S> {
             other => panic!("unexpected {other:?}"),
         }
         Ok(false)
+    }
+
+    /// VERIFIED to EXECUTED, with an answer in parts.
+    async fn keep(&self, hold: &Hold) -> Result<(), LedgerError> {
+        for (number, part) in (0..).zip(PARTS) {
+            let kept = self.ledger.keep_part(hold, number, part.to_vec());
+            assert!(self.call(kept).await?, "nobody else holds it");
+        }
+        let (answer, request) = (answer(hold.epoch), request());
+        let kept = self.ledger.keep_answer(hold, &answer, &request);
+        assert!(self.call(kept).await?, "nobody else moves it");
+        Ok(())
     }
 
     async fn step(&self, hold: &Hold, from: ClaimState, to: ClaimState) -> Result<(), LedgerError> {
@@ -208,5 +229,11 @@ impl<S: Store> Payment<'_, S> {
         once.dedup();
         assert_eq!(moves, once, "every move is made once: {case}");
         assert_eq!(moves.len(), 10, "{case}: {moves:?}");
+        let kept = self.ledger.find_answer(&key).await.unwrap().expect(&case);
+        let StoredBody::Parts(body) = kept.body else { panic!("{case}: {kept:?}") };
+        for (number, part) in (0..).zip(PARTS) {
+            let found = self.ledger.find_part(&key, &body, number).await.unwrap();
+            assert_eq!(found.as_deref(), Some(part), "{case}");
+        }
     }
 }

@@ -4,9 +4,11 @@
 
 mod batches;
 mod bench;
+mod changed_parts;
 mod claims;
 mod cluster;
 mod failing_calls;
+mod parts;
 mod payees;
 mod postgres;
 mod proofs;

@@ -2,14 +2,15 @@
 //! Leases and waits last for ever or not at all, so that no answer depends on how fast a store is.
 
 use faregate_ledger::{
-    Attempt, Claim, ClaimMove, ClaimState, Claimed, EvidenceRow, Hold, Lease, LedgerError,
-    NewClaim, NewSettlement, Reserved, Settlement, SettlementState, SlotRow,
+    Attempt, BodyParts, Claim, ClaimMove, ClaimState, Claimed, EvidenceRow, Hold, Lease,
+    LedgerError, NewClaim, NewSettlement, Reserved, Settlement, SettlementState, SlotRow,
+    StoredAnswer, StoredBody,
 };
 use faregate_protocol::PaymentKey;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::samples::{new_claim, new_settlement};
+use crate::samples::{new_claim, new_settlement, request};
 use crate::seed::Dice;
 use crate::stores::{self, Store};
 
@@ -77,7 +78,8 @@ struct Walker<S> {
 
 impl<S: Store> Walker<S> {
     async fn step(&mut self) -> String {
-        match self.dice.below(28) {
+        match self.dice.below(31) {
+            28.. => self.answer().await,
             0..4 => self.claim().await,
             4..8 => self.hold().await,
             8..10 => self.reads().await,
@@ -142,6 +144,43 @@ impl<S: Store> Walker<S> {
                 let step = ClaimMove { from, to, transaction, evidence: json!({"n": self.made}) };
                 format!("{from:?}>{to:?}: {}", said(store.move_claim(&hold, step).await))
             }
+        }
+    }
+
+    /// Answers, in parts and whole.
+    async fn answer(&mut self) -> String {
+        if self.holds.is_empty() {
+            return String::new();
+        }
+        let recent = self.holds[self.holds.len().saturating_sub(6)..].to_vec();
+        let hold = *self.dice.one_of(&recent);
+        let (store, number) = (self.store.clone(), u32::try_from(self.dice.below(4)).unwrap());
+        let parts = BodyParts { epoch: hold.epoch, count: number, bytes: self.made };
+        match self.dice.below(12) {
+            0..5 => {
+                let part = self.id().as_bytes().to_vec();
+                format!("part {number}: {}", said(store.keep_part(&hold, number, part).await))
+            }
+            5..7 => {
+                let body = match number {
+                    0 => StoredBody::Whole(vec![7]),
+                    _ => StoredBody::Parts(parts),
+                };
+                let answer = StoredAnswer { status: 200, headers: Vec::new(), body };
+                format!("keep: {}", said(store.keep_answer(&hold, &answer, &request()).await))
+            }
+            7..9 => {
+                let found = store.find_answer(&hold.key).await;
+                let part = store.find_part(&hold.key, &parts, number).await;
+                format!(
+                    "{} {}",
+                    said(found.map(|found| found.map(|found| found.body.size()))),
+                    said(part)
+                )
+            }
+            9 => format!("forget parts: {}", said(store.forget_parts(&hold.key).await)),
+            10 => format!("forget old: {}", said(store.forget_answers(FOR_EVER_MS, 100).await)),
+            _ => format!("forget: {}", said(store.forget_answers(0, 100).await)),
         }
     }
 
