@@ -24,6 +24,7 @@ mod dev_life;
 mod facilitator_faults;
 mod figures;
 mod hostile_tokens;
+mod large_answers;
 mod official_client;
 mod pay_command;
 mod payer_tricks;

@@ -43,9 +43,14 @@ impl Role {
     fn begin(name: &'static str, port: u16, ops_port: u16, config: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let ledger = folder.path().join("ledger.db");
+        let lease = if config.contains("[lease]") {
+            String::new()
+        } else {
+            format!("[lease]\nttl_ms = {LEASE_MS}\n")
+        };
         let text = format!(
             "[ledger]\nurl = \"sqlite://{}\"\n[ops]\nlisten = \"127.0.0.1:{ops_port}\"\n\
-             [lease]\nttl_ms = {LEASE_MS}\n{config}",
+             {lease}{config}",
             ledger.display()
         );
         std::fs::write(folder.path().join("faregate.toml"), text).unwrap();
@@ -92,6 +97,15 @@ impl Role {
         files
             .map(|file| (file.clone(), std::fs::read(self.folder.path().join(file)).unwrap()))
             .collect()
+    }
+
+    /// Bytes that its ledger takes.
+    pub(crate) fn ledger_bytes(&self) -> u64 {
+        let sizes = self.ledger_files().into_iter().map(|file| {
+            // The log may go at any moment.
+            self.folder.path().join(file).metadata().map_or(0, |file| file.len())
+        });
+        sizes.sum()
     }
 
     /// That copy in the place of the ledger. The process must not run.

@@ -34,6 +34,8 @@ pub(crate) enum Reaction {
     Raw(Vec<u8>),
     /// A body of this many bytes.
     Flood(usize),
+    /// This body, as many bytes of it as said, and the rest when the call returns.
+    Held(Arc<Vec<u8>>, usize, Arc<dyn Fn() + Send + Sync>),
     /// The connection ends without a word.
     Close,
     /// Passes it on and keeps the answer to itself.
@@ -139,6 +141,13 @@ fn perform(reaction: Reaction, asked: &Asked, stream: &mut TcpStream) -> std::io
         }
         Reaction::Raw(bytes) => stream.write_all(&bytes),
         Reaction::Flood(size) => flood(stream, size),
+        Reaction::Held(body, first, wait) => {
+            write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len())?;
+            let (first, rest) = body.split_at(first);
+            stream.write_all(first)?;
+            wait();
+            stream.write_all(rest)
+        }
         Reaction::Close => Ok(()),
     }
 }
