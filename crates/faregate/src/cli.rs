@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use faregate_bench::BenchCommand;
 use faregate_telemetry::{LogConfig, LogFormat, logs};
 
 use crate::roles::Roles;
-use crate::{config, dev, init, pay, payees, roles, server, settlements, token};
+use crate::{bench, config, dev, init, pay, payees, roles, server, settlements, token};
 
 /// Charge for HTTP requests with signed stablecoin payments (x402).
 #[derive(Parser)]
@@ -49,6 +50,9 @@ enum Command {
     /// Look at payees: which ledger of claims each belongs to.
     #[command(subcommand)]
     Payees(payees::PayeesCommand),
+    /// Measure a facilitator or a gate under load, this one or another, on a chain of its own.
+    #[command(subcommand)]
+    Bench(BenchCommand),
     /// Make a bearer token for a caller of the facilitator.
     Token,
     /// Look at a configuration.
@@ -102,6 +106,10 @@ impl Cli {
             Command::Payees(command) => {
                 logging.start(LogConfig { format: LogFormat::Text, filter: "error".to_owned() })?;
                 server::block_on(payees::run(command))
+            }
+            Command::Bench(command) => {
+                logging.start(LogConfig { format: LogFormat::Text, filter: "error".to_owned() })?;
+                server::block_on(bench::run(command))
             }
             Command::Token => token::run(),
             Command::Config { command: ConfigCommand::Keys } => {

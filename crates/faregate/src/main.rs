@@ -1,5 +1,6 @@
 //! The faregate binary: commands, configuration, wiring. Everything else lives in the libraries.
 
+mod bench;
 mod cli;
 mod config;
 mod demo_api;

@@ -19,6 +19,7 @@ mod service;
 
 mod axum_seller;
 mod bad_payments;
+mod bench_command;
 mod crash;
 mod dev_life;
 mod facilitator_faults;
