@@ -1,5 +1,5 @@
-// The official facilitator behind HTTP: `node facilitator.mjs PORT RPC_URL`, its key in SIGNER_KEY.
-// Prints "ready".
+// The official facilitator behind HTTP: `node facilitator.mjs PORT RPC_URL [POLLING_MS]`, its key in
+// SIGNER_KEY. Prints "ready".
 import express from 'express';
 import { createWalletClient, http, publicActions } from 'viem';
 import { privateKeyToAccount } from 'viem/accounts';
@@ -8,10 +8,11 @@ import { x402Facilitator } from '@x402/core/facilitator';
 import { toFacilitatorEvmSigner } from '@x402/evm';
 import { registerExactEvmScheme } from '@x402/evm/exact/facilitator';
 
-const [port, url] = process.argv.slice(2);
+const [port, url, polling = '50'] = process.argv.slice(2);
 const account = privateKeyToAccount(process.env.SIGNER_KEY);
 const chain = { ...baseSepolia, rpcUrls: { default: { http: [url] } } };
-const client = createWalletClient({ account, chain, transport: http(url), pollingInterval: 50 });
+const pollingInterval = Number(polling);
+const client = createWalletClient({ account, chain, transport: http(url), pollingInterval });
 const signer = toFacilitatorEvmSigner({ ...client.extend(publicActions), address: account.address });
 
 const facilitator = new x402Facilitator();
