@@ -10,8 +10,8 @@ use crate::{Authorization, BlockSeen, ChainError, Observation, Watch};
 pub enum Inspection {
     /// The payment would settle on the state of block `head`.
     Valid {
-        /// What it says.
-        authorization: Authorization,
+        /// Who pays, in the chain's usual spelling.
+        payer: String,
         /// The block its state was read at: the authorization was unused then.
         head: u64,
     },

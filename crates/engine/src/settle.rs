@@ -94,13 +94,14 @@ impl<'a> Call<'a> {
     async fn begin(&self) -> Result<SettleResponse, FacilitatorError> {
         let network = &self.request.payment_requirements.network;
         let refuse = |reason, payer| Ok(SettleResponse::failed(reason, network, None, payer));
-        if let Err(reason) = self.desk.chain.read(self.request) {
-            return refuse(reason, None);
-        }
+        let authorization = match self.desk.chain.read(self.request) {
+            Ok(authorization) => authorization,
+            Err(reason) => return refuse(reason, None),
+        };
         // What verify found may have changed, and nothing is sent that cannot settle.
         let now = self.desk.clock.now_unix();
-        let (authorization, head) = match self.desk.chain.inspect(self.request, now).await {
-            Ok(Inspection::Valid { authorization, head }) => (authorization, head),
+        let head = match self.desk.chain.inspect(self.request, now).await {
+            Ok(Inspection::Valid { head, .. }) => head,
             Ok(Inspection::Invalid { reason, payer }) => return refuse(reason, payer),
             Err(error) => {
                 let network = self.desk.network();

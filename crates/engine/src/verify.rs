@@ -17,9 +17,7 @@ pub(crate) async fn verify(
         return Ok(VerifyResponse::invalid(Reason::InvalidNetwork, None));
     };
     match desk.chain.inspect(request, desk.clock.now_unix()).await {
-        Ok(Inspection::Valid { authorization, .. }) => {
-            Ok(VerifyResponse::valid(authorization.payer))
-        }
+        Ok(Inspection::Valid { payer, .. }) => Ok(VerifyResponse::valid(payer)),
         Ok(Inspection::Invalid { reason, payer }) => Ok(VerifyResponse::invalid(reason, payer)),
         Err(error) => {
             tracing::warn!(network = desk.network(), %error, "no verdict: the chain gave no answer");

@@ -34,7 +34,6 @@ pub(crate) struct Refusal {
 pub(crate) struct Claim<'a> {
     request: &'a PaymentRequest,
     chain_id: u64,
-    pub(crate) key: PaymentKey,
     pub(crate) asset: &'a Asset,
     pub(crate) pay_to: Address,
     pub(crate) payment: Eip3009Payload,
@@ -54,7 +53,7 @@ impl<'a> Claim<'a> {
         let asset = token
             .and_then(|token| chain.assets.get(token))
             .ok_or(nobody(Reason::AssetNotAllowed))?;
-        let (key, payment) = PaymentKey::of(&request.payment_payload, required).map_err(nobody)?;
+        let payment = Eip3009Payload::read(&request.payment_payload.payload).map_err(nobody)?;
         let payer = Some(payment.authorization.from);
         let pay_to = address::parse_address(&required.pay_to)
             .map_err(|_| Refusal { reason: Reason::EvmRecipientMismatch, payer })?;
@@ -63,7 +62,6 @@ impl<'a> Claim<'a> {
         Ok(Self {
             request,
             chain_id: chain.chain_id,
-            key,
             asset,
             pay_to,
             payment,
@@ -123,12 +121,13 @@ impl<'a> Claim<'a> {
     /// The chain-neutral facts.
     pub(crate) fn authorization(&self) -> Authorization {
         let signed = &self.payment.authorization;
+        let token = self.asset.profile.address;
         Authorization {
-            key: self.key,
+            key: PaymentKey::eip3009(self.chain_id, token, signed.from, signed.nonce),
             network: self.request.payment_requirements.network.clone(),
             payer: signed.from.to_checksum(None),
             pay_to: signed.to.to_checksum(None),
-            asset: self.asset.profile.address.to_checksum(None),
+            asset: token.to_checksum(None),
             amount: signed.value,
             valid_after: saturated(signed.valid_after),
             valid_before: saturated(signed.valid_before),

@@ -45,9 +45,10 @@ pub(crate) async fn inspect(
         Some(reason) => Err(reason),
         None => ask(chain, &claim).await?,
     };
+    let payer = claim.payment.authorization.from;
     Ok(match outcome {
-        Ok(head) => Inspection::Valid { authorization: claim.authorization(), head },
-        Err(reason) => invalid(reason, Some(claim.payment.authorization.from)),
+        Ok(head) => Inspection::Valid { payer: payer.to_checksum(None), head },
+        Err(reason) => invalid(reason, Some(payer)),
     })
 }
 

@@ -1,10 +1,9 @@
 //! Who may verify and settle: callers with a bearer token each. The facilitator knows only the
 //! tokens' sha256, so its configuration and memory hold nothing to steal.
 
-use axum::extract::{Request, State};
-use axum::middleware::Next;
-use axum::response::{IntoResponse as _, Response};
+use axum::extract::FromRequestParts;
 use http::header::AUTHORIZATION;
+use http::request::Parts;
 use sha2::{Digest, Sha256};
 
 use crate::answer::Refusal;
@@ -51,21 +50,24 @@ fn token(authorization: &[u8]) -> Option<&[u8]> {
     (scheme.eq_ignore_ascii_case(SCHEME.as_bytes()) && fits).then_some(token)
 }
 
-/// Lets known callers through.
-pub(crate) async fn admit(State(api): State<Api>, request: Request, next: Next) -> Response {
-    if api.callers.0.is_empty() {
-        return next.run(request).await;
-    }
-    let presented = request.headers().get(AUTHORIZATION).map(http::HeaderValue::as_bytes);
-    match api.callers.of(presented) {
-        Some(caller) => {
-            tracing::debug!(caller = caller.name, "admitted");
-            next.run(request).await
+/// The caller is known. A handler that takes it first runs for known callers only: anybody else
+/// is refused before the body is read, let alone a signature looked at.
+pub(crate) struct Admitted;
+
+impl FromRequestParts<Api> for Admitted {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Refusal> {
+        if api.callers.0.is_empty() {
+            return Ok(Self);
         }
-        None => {
+        let presented = parts.headers.get(AUTHORIZATION).map(http::HeaderValue::as_bytes);
+        let Some(caller) = api.callers.of(presented) else {
             api.metrics.facilitator_request("admit", "unauthorized");
-            Refusal::Unauthorized.into_response()
-        }
+            return Err(Refusal::Unauthorized);
+        };
+        tracing::debug!(caller = caller.name, "admitted");
+        Ok(Self)
     }
 }
 

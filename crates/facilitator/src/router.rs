@@ -8,9 +8,9 @@ use std::task::Poll;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{get, post};
+use axum::routing::get;
 use faregate_protocol::Facilitator;
 use faregate_protocol::settlement_status::SettlementLookup;
 use faregate_telemetry::{Metrics, Readiness, ops, readiness, request_id};
@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use crate::answer::{Refusal, json_answer};
-use crate::callers::{self, Callers};
+use crate::callers::Callers;
 use crate::limits::Limits;
 use crate::{openapi, settle, settlement, supported, verify};
 
@@ -67,17 +67,10 @@ pub fn router(state: FacilitatorState) -> Router {
         limits: state.limits,
         callers: state.callers,
     });
-    // Before the body is read, let alone a signature looked at.
-    let admitted = from_fn_with_state(api.clone(), callers::admit);
-    let payments = Router::new()
-        .route("/verify", post(verify::post))
-        .route("/settle", post(settle::post))
-        .route("/settlements/{payment_key}", get(settlement::get))
-        .route_layer(admitted);
     Router::new()
-        .route("/verify", get(|| async { usage("/verify") }))
-        .route("/settle", get(|| async { usage("/settle") }))
-        .merge(payments)
+        .route("/verify", get(|| async { usage("/verify") }).post(verify::post))
+        .route("/settle", get(|| async { usage("/settle") }).post(settle::post))
+        .route("/settlements/{payment_key}", get(settlement::get))
         .route("/supported", get(supported::get))
         .route("/openapi.json", get(openapi::get))
         .route("/health", get(health))
@@ -86,8 +79,7 @@ pub fn router(state: FacilitatorState) -> Router {
         .fallback(|| async { Refusal::NotFound })
         .method_not_allowed_fallback(|| async { Refusal::MethodNotAllowed })
         .with_state(api)
-        .layer(from_fn(catch_panic))
-        .layer(from_fn(request_id::carry))
+        .layer(from_fn(guard))
 }
 
 fn usage(path: &str) -> Response {
@@ -111,9 +103,15 @@ async fn ready(State(api): State<Api>) -> Response {
     readiness::answer(&*api.readiness).await
 }
 
+/// What every request passes. One layer for all of it: each further one would cost a request
+/// several allocations.
+async fn guard(request: Request, next: Next) -> Response {
+    request_id::carry(request, |request| catch_panic(next.run(request))).await
+}
+
 /// A panic is a 500 without details; what is known of it went to the panic hook.
-async fn catch_panic(request: Request, next: Next) -> Response {
-    let mut work = pin!(next.run(request));
+async fn catch_panic(answer: impl Future<Output = Response>) -> Response {
+    let mut work = pin!(answer);
     let caught =
         poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
             Ok(Poll::Pending) => Poll::Pending,

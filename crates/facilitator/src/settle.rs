@@ -18,6 +18,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument as _;
 
 use crate::answer::{Refusal, json_answer};
+use crate::callers::Admitted;
 use crate::measure::Stopwatch;
 use crate::message::{self, Message};
 use crate::router::Api;
@@ -25,7 +26,7 @@ use crate::{body, terms};
 
 const OPERATION: &str = "settle";
 
-pub(crate) async fn post(State(api): State<Api>, request: Request) -> Response {
+pub(crate) async fn post(_: Admitted, State(api): State<Api>, request: Request) -> Response {
     match outcome(&api, request).await {
         Ok(outcome) => {
             let status = match outcome.meaning() {

@@ -8,11 +8,16 @@ use faregate_protocol::{PaymentKey, Reason};
 use http::StatusCode;
 
 use crate::answer::{Refusal, json_answer};
+use crate::callers::Admitted;
 use crate::router::Api;
 
 const OPERATION: &str = "settlement";
 
-pub(crate) async fn get(State(api): State<Api>, Path(named): Path<String>) -> Response {
+pub(crate) async fn get(
+    _: Admitted,
+    State(api): State<Api>,
+    Path(named): Path<String>,
+) -> Response {
     match look(&api, &named).await {
         Ok(status) => {
             api.metrics.facilitator_request(OPERATION, "ok");

@@ -7,13 +7,14 @@ use http::StatusCode;
 
 use crate::answer::{Refusal, json_answer};
 use crate::body;
+use crate::callers::Admitted;
 use crate::measure::Stopwatch;
 use crate::message::{self, Message};
 use crate::router::Api;
 
 const OPERATION: &str = "verify";
 
-pub(crate) async fn post(State(api): State<Api>, request: Request) -> Response {
+pub(crate) async fn post(_: Admitted, State(api): State<Api>, request: Request) -> Response {
     match verdict(&api, request).await {
         Ok(verdict) => {
             let status = if verdict.is_valid { "valid" } else { "invalid" };

@@ -37,7 +37,17 @@ const DUPLICATE: &str = "faregate:duplicate-key";
 /// # Errors
 /// [`JsonError`].
 pub fn parse(text: &[u8]) -> Result<Value, JsonError> {
-    let mut reader = serde_json::Deserializer::from_slice(text);
+    // Looked at as a whole, a text is not looked at again string by string.
+    match std::str::from_utf8(text) {
+        Ok(text) => read(serde_json::Deserializer::from_str(text)),
+        // Fails as well, and says where.
+        Err(_) => read(serde_json::Deserializer::from_slice(text)),
+    }
+}
+
+fn read<'de, R: serde_json::de::Read<'de>>(
+    mut reader: serde_json::Deserializer<R>,
+) -> Result<Value, JsonError> {
     let value = Strict::inside(0).deserialize(&mut reader).map_err(classify)?;
     reader.end().map_err(classify)?;
     Ok(value)
@@ -164,6 +174,15 @@ mod tests {
     fn the_value_must_fill_the_text() {
         for text in ["", "{}{}", "{} x", "\u{feff}{}", "NaN", "'a'", "{\"a\":\"\\ud800\"}"] {
             assert!(matches!(parse(text.as_bytes()), Err(JsonError::Syntax { .. })), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_refused_where_they_stand() {
+        for bytes in [&b"{\n\"a\":\"\xff\"}"[..], b"\xff", b"{}\xff", b"{\"\xc3\":1}"] {
+            let error = serde_json::from_slice::<Value>(bytes).unwrap_err();
+            let (line, column) = (error.line(), error.column());
+            assert_eq!(parse(bytes), Err(JsonError::Syntax { line, column }), "{bytes:?}");
         }
     }
 

@@ -5,7 +5,6 @@ use std::fmt;
 
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue};
-use axum::middleware::Next;
 use axum::response::Response;
 use tracing::Instrument as _;
 use uuid::Uuid;
@@ -68,12 +67,14 @@ fn is_id(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
 }
 
-/// For `axum::middleware::from_fn`: puts the id into the request's extensions, runs the rest
-/// inside the id's span, and puts the id on the answer.
-pub async fn carry(mut request: Request, next: Next) -> Response {
+/// Answers a request with `answer`, which runs inside the span of the request's id, and puts the
+/// id on the answer.
+pub async fn carry<F>(request: Request, answer: impl FnOnce(Request) -> F) -> Response
+where
+    F: Future<Output = Response>,
+{
     let id = RequestId::of(request.headers());
-    request.extensions_mut().insert(id.clone());
-    let mut response = next.run(request).instrument(id.span()).await;
+    let mut response = answer(request).instrument(id.span()).await;
     id.mark(response.headers_mut());
     response
 }

@@ -93,7 +93,7 @@ impl Chain for SimulatedChain {
         if state.balances.get(&a.from).copied().unwrap_or_default() < a.value {
             return Ok(invalid(Reason::EvmInsufficientBalance));
         }
-        Ok(Inspection::Valid { authorization, head: state.head() })
+        Ok(Inspection::Valid { payer: authorization.payer, head: state.head() })
     }
 
     async fn prepare(

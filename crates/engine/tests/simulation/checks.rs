@@ -94,8 +94,11 @@ pub(crate) async fn hopeful(world: &World) -> Vec<Payment> {
                 || row.nonces >= world.ground.limits.transactions_per_payment
         });
         let valid = world.chain().inspect(&payment.request, 0).await;
-        let usable = matches!(&valid, Ok(Inspection::Valid { authorization, .. })
-            if authorization.valid_before > enough);
+        let usable = matches!(valid, Ok(Inspection::Valid { .. }))
+            && world
+                .chain()
+                .read(&payment.request)
+                .is_ok_and(|authorization| authorization.valid_before > enough);
         // With other requirements in its row it is another sale.
         let same = row.as_ref().is_none_or(|row| row.new.request == payment.request);
         let cancelled = world.cancelled.contains(&payment.nonce);

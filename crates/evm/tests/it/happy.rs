@@ -14,13 +14,12 @@ use crate::world::{Draft, World, config_for, now, payment};
 async fn a_payment_is_inspected_prepared_broadcast_and_proven() {
     let world = World::start().await;
     let request = payment();
-    let Inspection::Valid { authorization, head } =
-        world.chain.inspect(&request, now()).await.unwrap()
+    let Inspection::Valid { payer, head } = world.chain.inspect(&request, now()).await.unwrap()
     else {
         panic!("refused");
     };
-    assert_eq!(authorization, world.chain.read(&request).unwrap());
-    assert_eq!(authorization.payer, accounts::BUYER.address.to_checksum(None));
+    assert_eq!(payer, accounts::BUYER.address.to_checksum(None));
+    assert_eq!(payer, world.chain.read(&request).unwrap().payer);
     assert_eq!(head, world.devnet.block_number());
 
     let prepared = world.prepare(&request).await;

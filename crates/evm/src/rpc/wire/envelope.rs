@@ -28,7 +28,7 @@ pub(super) enum Envelope {
 
 /// Reads an answer; `None` when it is not strict JSON of that shape.
 pub(super) fn read(body: &[u8]) -> Option<Envelope> {
-    let mut reader = serde_json::Deserializer::from_slice(body);
+    let mut reader = serde_json::Deserializer::from_str(std::str::from_utf8(body).ok()?);
     let envelope = reader.deserialize_any(WholeVisitor).ok()?;
     reader.end().ok()?;
     Some(envelope)
