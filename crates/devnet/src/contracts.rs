@@ -23,10 +23,12 @@ pub enum Contract {
     Multicall,
     /// Hostile token: succeeds without doing anything when an authorization was used before.
     QuietToken,
+    /// Simulations of many payments in one call; never deployed.
+    Simulations,
 }
 
 /// Every contract, by name.
-pub const ALL: [Contract; 8] = [
+pub const ALL: [Contract; 9] = [
     Contract::ContractWallet,
     Contract::DevUsd,
     Contract::FalseToken,
@@ -35,6 +37,7 @@ pub const ALL: [Contract; 8] = [
     Contract::GasBurnerToken,
     Contract::Multicall,
     Contract::QuietToken,
+    Contract::Simulations,
 ];
 
 impl Contract {
@@ -54,6 +57,7 @@ impl Contract {
             }
             Self::Multicall => include_str!("../../../contracts/artifacts/Multicall.json"),
             Self::QuietToken => include_str!("../../../contracts/artifacts/QuietToken.json"),
+            Self::Simulations => include_str!("../../../contracts/artifacts/Simulations.json"),
         }
     }
 
@@ -64,7 +68,7 @@ impl Contract {
     }
 
     /// The code of a deployment; append the ABI-encoded owner address (not for
-    /// [`Contract::Multicall`], which takes none).
+    /// [`Contract::Multicall`] and [`Contract::Simulations`], which take none).
     pub fn creation_code(self) -> Bytes {
         self.code_member("bytecode")
     }

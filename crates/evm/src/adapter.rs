@@ -19,6 +19,8 @@ use crate::code_seen::CodeSeen;
 use crate::config::{EvmConfig, TransactionType};
 use crate::fees::FeeSource;
 use crate::fees::quiet::{self, QuietPolicy};
+use crate::gathering::Gathering;
+use crate::inspect::SharedReads;
 use crate::mechanisms::eip3009::Overload;
 use crate::rpc::{Call, Rpc, call, decode};
 use crate::schemes::exact;
@@ -39,6 +41,8 @@ pub struct EvmChain {
     /// Payers that were seen to have code.
     pub(crate) contract_payers: CodeSeen,
     pub(crate) batching: Batching,
+    /// Where payments that are verified at the same time meet, if they may.
+    pub(crate) gathering: Option<Arc<Gathering<SharedReads>>>,
     signers_checked: AtomicBool,
     /// Looks after the endpoints as long as the chain is used.
     survey: Option<JoinHandle<()>>,
@@ -80,7 +84,10 @@ impl EvmChain {
         )?;
         let survey = (config.rpc_urls.len() > 1)
             .then(|| tokio::spawn(rpc.clone().keep_surveying(config.endpoints.survey_every)));
+        let sender = config.signers.first().map(|signer| signer.address());
+        let together = |sender| Gathering::new(SharedReads::new(rpc.clone(), sender));
         let chain = Self {
+            gathering: sender.filter(|_| config.shared_reads).map(together),
             assets: Assets::new(config.profiles()?, chain_id),
             fees: FeeSource::new(
                 config.network.clone(),

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_sol_types::{Eip712Domain, SolCall, SolValue};
 use faregate_chain::ChainError;
-use faregate_protocol::address;
 use faregate_protocol::assets::{KnownAsset, TransferMethod};
+use faregate_protocol::{Reason, address};
 
 use crate::code_seen::CodeSeen;
 use crate::contracts::{Token, word};
@@ -49,6 +49,20 @@ impl AssetProfile {
             gas_limit: DEFAULT_TRANSFER_GAS,
         })
     }
+
+    /// The fault of a token that calls itself by another name or version. One that does not say
+    /// is not blamed for it.
+    pub(crate) fn misnamed(
+        &self,
+        name: &Result<Bytes, Revert>,
+        version: &Result<Bytes, Revert>,
+    ) -> Option<Reason> {
+        let differs = |view, want: &str| text(view).is_some_and(|found| found != want);
+        if differs(name, &self.name) {
+            return Some(Reason::EvmTokenNameMismatch);
+        }
+        differs(version, &self.version).then_some(Reason::EvmTokenVersionMismatch)
+    }
 }
 
 /// What the chain says about a token.
@@ -73,6 +87,10 @@ pub(crate) struct Asset {
     /// Hash of the domain.
     pub(crate) separator: B256,
     standing: RwLock<(Standing, Instant)>,
+    /// What a failed payment is blamed on first, as found at the last check.
+    misnamed: RwLock<Option<Reason>>,
+    /// Locked while the chain is being asked; when and why the last question failed.
+    checking: tokio::sync::Mutex<Option<(Instant, ChainError)>>,
 }
 
 impl Asset {
@@ -84,6 +102,11 @@ impl Asset {
     /// Notes what was found now.
     pub(crate) fn stand(&self, standing: Standing) {
         *self.standing.write().unwrap_or_else(PoisonError::into_inner) = (standing, Instant::now());
+    }
+
+    /// The fault of a token that called itself otherwise than its profile at the last check.
+    pub(crate) fn misnamed(&self) -> Option<Reason> {
+        *self.misnamed.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn is_due(&self) -> bool {
@@ -131,6 +154,8 @@ impl Assets {
                 domain,
                 profile,
                 standing: RwLock::new((Standing::Unchecked, Instant::now())),
+                misnamed: RwLock::default(),
+                checking: tokio::sync::Mutex::default(),
             }
         };
         Self { list: profiles.into_iter().map(asset).collect(), code: CodeSeen::default() }
@@ -177,20 +202,36 @@ impl Assets {
         asset: &Asset,
     ) -> Result<Standing, ChainError> {
         if asset.is_due() {
-            self.check(rpc, asset).await?;
+            self.check_once(rpc, asset).await?;
         }
         Ok(asset.standing())
     }
 
+    /// Of all who need it at the same time one asks, and all get what came of it.
+    async fn check_once(&self, rpc: &Rpc, asset: &Asset) -> Result<(), ChainError> {
+        let began = Instant::now();
+        let mut failed = asset.checking.lock().await;
+        match &*failed {
+            _ if !asset.is_due() => return Ok(()),
+            Some((at, error)) if *at >= began => return Err(error.clone()),
+            _ => {}
+        }
+        let outcome = self.check(rpc, asset).await;
+        *failed = outcome.as_ref().err().map(|error| (Instant::now(), error.clone()));
+        outcome
+    }
+
     async fn check(&self, rpc: &Rpc, asset: &Asset) -> Result<(), ChainError> {
-        let found = ask(rpc, asset).await?;
+        let (found, misnamed) = ask(rpc, asset).await?;
         self.code.note(asset.profile.address, found != Standing::NoCode);
+        *asset.misnamed.write().unwrap_or_else(PoisonError::into_inner) = misnamed;
         asset.stand(found);
         Ok(())
     }
 }
 
-async fn ask(rpc: &Rpc, asset: &Asset) -> Result<Standing, ChainError> {
+/// The standing of a token, and what a failed payment in it is blamed on first.
+async fn ask(rpc: &Rpc, asset: &Asset) -> Result<(Standing, Option<Reason>), ChainError> {
     let token = asset.profile.address;
     let view = |data: Vec<u8>| Call::eth_call(None, token, &data, TOKEN_CALL_GAS, Block::Latest);
     let [code, separator, name, version, decimals] = rpc
@@ -204,7 +245,7 @@ async fn ask(rpc: &Rpc, asset: &Asset) -> Result<Standing, ChainError> {
         .await?;
     let code = decode::bytes(&rpc.value(code, call::GET_CODE)?);
     if code.ok_or_else(|| rpc.nonsense(call::GET_CODE))?.is_empty() {
-        return Ok(Standing::NoCode);
+        return Ok((Standing::NoCode, None));
     }
     let read = Views {
         separator: rpc.returned(separator)?,
@@ -212,7 +253,7 @@ async fn ask(rpc: &Rpc, asset: &Asset) -> Result<Standing, ChainError> {
         version: rpc.returned(version)?,
         decimals: rpc.returned(decimals)?,
     };
-    Ok(judge(asset, &read))
+    Ok((judge(asset, &read), asset.profile.misnamed(&read.name, &read.version)))
 }
 
 struct Views {

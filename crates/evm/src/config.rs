@@ -44,6 +44,8 @@ pub struct EvmConfig {
     pub transaction_type: TransactionType,
     /// Whether payments share transactions. Default [`BatchMode::Auto`].
     pub batch: BatchMode,
+    /// Whether payments that are verified at the same time share a call. Default yes.
+    pub shared_reads: bool,
 }
 
 /// How the endpoints of a chain are asked.
@@ -106,6 +108,7 @@ impl EvmConfig {
             quiet: QuietPolicy::default(),
             transaction_type: TransactionType::default(),
             batch: BatchMode::default(),
+            shared_reads: true,
         }
     }
 

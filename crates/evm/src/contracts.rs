@@ -48,6 +48,24 @@ sol! {
         function isValidSignature(bytes32 digest, bytes signature) external view returns (bytes4);
     }
 
+    /// `contracts/src/Simulations.sol`.
+    interface Simulations {
+        struct Payment {
+            address token;
+            uint256 gas;
+            address from;
+            address to;
+            uint256 value;
+            uint256 validAfter;
+            uint256 validBefore;
+            bytes32 nonce;
+            uint8 v;
+            bytes32 r;
+            bytes32 s;
+        }
+        function simulate(uint256 viewGas, Payment[] payments) external returns (bytes facts);
+    }
+
     interface Multicall3 {
         struct Call3 {
             address target;

@@ -4,9 +4,13 @@
 //!  claim.rs    everything without the chain; a refusal here costs no call
 //!     |
 //!     v
-//!  a key vouches for the signature ----> one trip: head, payer's code, use, simulation (v, r, s)
-//!     | no, or the payer has code              | code
-//!     v                                        v
+//!  a key vouches for the signature ----> others are being asked for: together with whoever else
+//!     |                                  comes meanwhile (together.rs), in one call for all
+//!     |                                     | nobody is, or no answer, or no explanation
+//!     |                                     v
+//!     |                                  one trip: head, payer's code, use, simulation (v, r, s)
+//!     | no, or the payer has code             | code
+//!     v                                       v
 //!  one trip: head, payer's code, ERC-1271, use, simulation (bytes)
 //!     |
 //!     v
@@ -17,6 +21,7 @@
 //! token that returns quietly proves nothing.
 
 mod diagnosis;
+mod together;
 
 use alloy_primitives::{Address, Bytes};
 use alloy_sol_types::SolCall;
@@ -27,9 +32,12 @@ use crate::adapter::EvmChain;
 use crate::assets::Standing;
 use crate::claim::Claim;
 use crate::contracts::{ContractWallet, ERC1271_MAGIC, Token, flag};
+use crate::gathering::{Turn, UnderWay};
 use crate::limits::{MAX_WALLET_RETURN, TOKEN_CALL_GAS, WALLET_CALL_GAS};
 use crate::mechanisms::eip3009::{self, Overload};
 use crate::rpc::{Answer, Block, Call, Revert, call, decode};
+
+pub(crate) use self::together::SharedReads;
 
 /// Judges a payment. `now_unix` in seconds.
 pub(crate) async fn inspect(
@@ -70,11 +78,46 @@ async fn ask(chain: &EvmChain, claim: &Claim<'_>) -> Result<Verdict, ChainError>
     if !claim.signed_by_key() {
         return ask_contract(chain, claim).await;
     }
+    let _under_way = match ask_together(chain, claim).await? {
+        Told::Verdict(verdict) => return Ok(verdict),
+        Told::PayerHasCode => return ask_contract(chain, claim).await,
+        Told::Nothing(under_way) => under_way,
+    };
     let state = read_state(chain, claim, Question::Key).await?;
     if state.payer_has_code {
         return ask_contract(chain, claim).await;
     }
     judge(chain, claim, state).await
+}
+
+/// What a payment learned with others.
+enum Told {
+    Verdict(Verdict),
+    PayerHasCode,
+    /// It asks alone; others that come meanwhile wait for each other.
+    Nothing(Option<UnderWay<SharedReads>>),
+}
+
+async fn ask_together(chain: &EvmChain, claim: &Claim<'_>) -> Result<Told, ChainError> {
+    let Some(gathering) = &chain.gathering else { return Ok(Told::Nothing(None)) };
+    if let Some(under_way) = gathering.alone() {
+        return Ok(Told::Nothing(Some(under_way)));
+    }
+    let Some(question) = together::Question::of(claim) else { return Ok(Told::Nothing(None)) };
+    let facts = match gathering.ask(question).await {
+        Turn::Told(facts) => facts?,
+        Turn::Alone(under_way) => return Ok(Told::Nothing(Some(under_way))),
+    };
+    let (payer, token) = (claim.payment.authorization.from, claim.asset.profile.address);
+    chain.contract_payers.note(payer, facts.payer_has_code());
+    chain.assets.code.note(token, facts.token_has_code());
+    if facts.payer_has_code() {
+        return Ok(Told::PayerHasCode);
+    }
+    if !facts.token_has_code() {
+        claim.asset.stand(Standing::NoCode);
+    }
+    Ok(facts.verdict(claim.asset).map_or(Told::Nothing(None), Told::Verdict))
 }
 
 /// As [`ask`] for a payer that has, or may have, code: only its contract can vouch for it.
@@ -97,12 +140,18 @@ async fn judge(chain: &EvmChain, claim: &Claim<'_>, state: State) -> Result<Verd
         claim.asset.stand(Standing::NoCode);
         return Ok(Err(Reason::EvmAssetNotDeployed));
     }
-    match (state.simulation, state.used) {
-        (Ok(_), Some(false)) => Ok(Ok(state.head)),
-        // A token may return quietly for a used authorization; its own record decides.
-        (Ok(_), Some(true)) => Ok(Err(Reason::EvmNonceAlreadyUsed)),
-        (Ok(_), None) => Ok(Err(Reason::EvmEip3009NotSupported)),
-        (Err(_), _) => Ok(Err(diagnosis::explain(&chain.rpc, claim).await?)),
+    match state.simulation {
+        Ok(_) => Ok(verdict_on_success(state.head, state.used)),
+        Err(_) => Ok(Err(diagnosis::explain(&chain.rpc, claim).await?)),
+    }
+}
+
+/// A token may return quietly for a used authorization; its own record decides.
+fn verdict_on_success(head: u64, used: Option<bool>) -> Verdict {
+    match used {
+        Some(false) => Ok(head),
+        Some(true) => Err(Reason::EvmNonceAlreadyUsed),
+        None => Err(Reason::EvmEip3009NotSupported),
     }
 }
 

@@ -23,6 +23,7 @@ pub mod config;
 mod contracts;
 mod erc6492;
 pub mod fees;
+mod gathering;
 mod inspect;
 mod lane;
 pub mod limits;

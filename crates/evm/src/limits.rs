@@ -86,8 +86,26 @@ pub const MAX_WALLET_RETURN: usize = 4 * 1024;
 pub const DEFAULT_TRANSFER_GAS: u64 = 150_000;
 /// Largest gas cap of one transfer that may be configured.
 pub const MAX_TRANSFER_GAS: u64 = 2_000_000;
+/// Gas that a transaction costs before its first step, without its data.
+pub const TRANSACTION_GAS: u64 = 21_000;
 /// Gas of a plain transfer of nothing, which fills a slot whose payment is dead.
-pub const NO_OP_GAS: u64 = 21_000;
+pub const NO_OP_GAS: u64 = TRANSACTION_GAS;
+
+/// Reads for verifications gather while others are under way, for this long.
+pub const GATHERING_WINDOW: Duration = Duration::from_millis(5);
+/// With so many reads under way they go on gathering until one of them ends.
+pub const MAX_READS_UNDER_WAY: usize = 3;
+/// Or until this time is over: an endpoint that says nothing holds up nobody else.
+pub const GATHERING_PATIENCE: Duration = Duration::from_millis(20);
+/// Most payments that are asked for in one call.
+pub const MAX_GATHERED: usize = 64;
+/// Gas for a payment in such a call beyond its transfer: two questions to an honest token, and the
+/// way there.
+pub const SHARED_MEMBER_GAS: u64 = 100_000;
+/// Most gas for such a call. Below what nodes allow one call, and one transaction (EIP-7825).
+pub const SHARED_CALL_GAS: u64 = 16_000_000;
+/// How long payments are asked for one by one after an endpoint did not answer such a call.
+pub const SHARING_PAUSED_FOR: Duration = Duration::from_secs(30);
 
 /// Most payments in one transaction.
 pub const BATCH_MEMBERS: usize = 100;

@@ -22,5 +22,7 @@ mod pool;
 mod precedence;
 #[path = "it/start.rs"]
 mod start;
+#[path = "it/together.rs"]
+mod together;
 #[path = "it/world.rs"]
 mod world;

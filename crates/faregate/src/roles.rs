@@ -269,6 +269,7 @@ fn evm_config(chain: &ChainSettings) -> anyhow::Result<EvmConfig> {
     config.transaction_type = chain.transaction_type;
     config.batch = chain.batch;
     config.quiet = chain.quiet;
+    config.shared_reads = chain.shared_reads;
     Ok(config)
 }
 

@@ -35,6 +35,7 @@ mod restored_backup;
 mod rpc_faults;
 mod settlements_command;
 mod shared_payee;
+mod shared_reads;
 mod slow_clients;
 mod smart_accounts;
 mod unpaid_requests;

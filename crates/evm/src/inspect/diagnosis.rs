@@ -5,7 +5,7 @@ use alloy_sol_types::SolCall;
 use faregate_chain::ChainError;
 use faregate_protocol::{Amount, Reason};
 
-use crate::assets::{AssetProfile, text};
+use crate::assets::AssetProfile;
 use crate::claim::Claim;
 use crate::contracts::{MULTICALL3, Multicall3, Token, flag, word};
 use crate::limits::{DIAGNOSIS_GAS, TOKEN_CALL_GAS};
@@ -92,15 +92,22 @@ async fn one_by_one(
 
 fn blame(profile: &AssetProfile, value: Amount, views: &Views) -> Reason {
     let used = views.state.as_ref().ok().and_then(|data| flag(data));
-    let differs = |view: &View, want: &str| text(view).is_some_and(|found| found != want);
     let balance = views.balance.as_ref().ok().and_then(|data| word(data));
+    let short = balance.is_some_and(|balance| balance < value.0);
+    blame_facts(used, profile.misnamed(&views.name, &views.version), short)
+        .unwrap_or(Reason::EvmSimulationFailed)
+}
+
+/// The order of blame; `None` when none of these facts explains the failure.
+pub(super) fn blame_facts(
+    used: Option<bool>,
+    misnamed: Option<Reason>,
+    short_of_money: bool,
+) -> Option<Reason> {
     match used {
-        None => Reason::EvmEip3009NotSupported,
-        Some(true) => Reason::EvmNonceAlreadyUsed,
-        _ if differs(&views.name, &profile.name) => Reason::EvmTokenNameMismatch,
-        _ if differs(&views.version, &profile.version) => Reason::EvmTokenVersionMismatch,
-        _ if balance.is_some_and(|b| b < value.0) => Reason::EvmInsufficientBalance,
-        _ => Reason::EvmSimulationFailed,
+        None => Some(Reason::EvmEip3009NotSupported),
+        Some(true) => Some(Reason::EvmNonceAlreadyUsed),
+        Some(false) => misnamed.or(short_of_money.then_some(Reason::EvmInsufficientBalance)),
     }
 }
 

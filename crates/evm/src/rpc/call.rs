@@ -104,6 +104,20 @@ impl Call {
         Self { method: ETH_CALL, params }
     }
 
+    /// A call from `account` to itself at the newest block, with at most `gas`, as if its code were
+    /// `code`.
+    pub(crate) fn eth_call_as(account: Address, code: &[u8], data: &[u8], gas: u64) -> Self {
+        let mut call = Self::eth_call(Some(account), account, data, gas, Block::Latest);
+        let params = &mut call.params;
+        params.pop();
+        params.push_str(",{");
+        write_hex(params, account.as_slice());
+        params.push_str(":{\"code\":");
+        write_hex(params, code);
+        params.push_str("}}]");
+        call
+    }
+
     /// Code of an account at the newest block.
     pub(crate) fn code(account: Address) -> Self {
         Self::of_account(GET_CODE, account, Block::Latest)
@@ -223,6 +237,9 @@ mod tests {
         let call = Call::eth_call(Some(to), to, &[], 0, Block::Number(255));
         let want = json!([{"to": account, "data": "0x", "gas": "0x0", "from": account}, "0xff"]);
         assert_eq!(params(&call), want);
+        let call = Call::eth_call_as(to, &[0xfe], &[3], 1);
+        let asked = json!({"to": account, "data": "0x03", "gas": "0x1", "from": account});
+        assert_eq!(params(&call), json!([asked, "latest", {&account: {"code": "0xfe"}}]));
         assert_eq!(params(&Call::block(Block::Finalized)), json!(["finalized", false]));
         assert_eq!(params(&Call::block_number()), json!([]));
         assert_eq!(params(&Call::code(to)), json!([account, "latest"]));

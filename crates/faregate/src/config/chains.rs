@@ -48,6 +48,7 @@ pub(crate) struct ChainSettings {
     pub(crate) transaction_type: TransactionType,
     pub(crate) batch: BatchMode,
     pub(crate) quiet: QuietPolicy,
+    pub(crate) shared_reads: bool,
 }
 
 /// Main nets are off until they are named.
@@ -116,6 +117,7 @@ fn one(
     let transaction_type = section.word("transactions", &types).unwrap_or_default();
     let batch = section.word("batch", &BATCH_WORDS).unwrap_or_default();
     let quiet = quiet(section, max_fee_gwei, transaction_type);
+    let shared_reads = section.truth_or("shared_reads", true);
     let network = network?;
     let assets = allowed(section, &network, assets);
     Some(ChainSettings {
@@ -130,6 +132,7 @@ fn one(
         transaction_type,
         batch,
         quiet,
+        shared_reads,
     })
 }
 

@@ -145,6 +145,12 @@ pub(crate) const KEYS: &[Key] = &[
         "0",
         "Such payments also go when the next base fee is at most this, in gwei; 0: not for that",
     ),
+    key(
+        "[[chain]]",
+        "shared_reads",
+        "true",
+        "Whether payments that are verified at the same time are asked for in one call",
+    ),
     key("[facilitator]", "listen", "127.0.0.1:4021", "Address of the facilitator's HTTP door"),
     key(
         "[facilitator]",
