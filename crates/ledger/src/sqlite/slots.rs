@@ -135,6 +135,8 @@ pub(super) async fn allocate(
         return Ok(None);
     }
     members.sort_by_key(|member| member.key);
+    // A key that is named twice lives there once, as in the other stores.
+    members.dedup_by_key(|member| member.key);
     let nonce = next_nonce(&mut tx, network, signer).await?.max(floor_nonce);
     let kind = SlotRow::kind_of(members.len());
     insert_slot(&mut tx, (network, signer), nonce, kind).await?;
