@@ -24,9 +24,9 @@ mod endpoint;
 mod health;
 mod http;
 mod send;
-mod shared;
 mod survey;
 mod target;
+mod terms;
 mod wire;
 
 use std::fmt;
@@ -46,7 +46,7 @@ use self::choice::HedgeBudget;
 use self::endpoint::Endpoint;
 use self::health::Health;
 use self::http::{Client, Connector};
-use self::shared::Shared;
+use self::terms::Terms;
 use crate::config::EndpointPolicy;
 
 /// One member of an answer.
@@ -80,7 +80,7 @@ pub(crate) enum Fault {
 /// The endpoints of one chain.
 #[derive(Clone)]
 pub(crate) struct Rpc {
-    shared: Arc<Shared>,
+    shared: Arc<Terms>,
     endpoints: Arc<[Arc<Endpoint>]>,
 }
 
@@ -117,7 +117,7 @@ impl Rpc {
             Some(Arc::new(Endpoint::new(label, client, health, metrics)))
         };
         let endpoints: Option<_> = urls.iter().enumerate().map(endpoint).collect();
-        let shared = Shared {
+        let shared = Terms {
             network: network.clone(),
             chain_id,
             next_id: AtomicU64::new(1),

@@ -15,7 +15,7 @@ use super::call::{self, Call};
 use super::collector::{Collector, Place};
 use super::health::Health;
 use super::http::{Broken, Client, TOO_MANY_REQUESTS};
-use super::shared::Shared;
+use super::terms::Terms;
 use super::{Answer, Fault, decode, wire};
 use crate::limits::{MAX_BATCH_CALLS, MAX_SINGLES_AT_ONCE};
 
@@ -65,7 +65,7 @@ impl Endpoint {
     /// is asked for its chain id in the same request.
     pub(super) async fn ask(
         &self,
-        shared: &Shared,
+        shared: &Terms,
         calls: &[Call],
     ) -> Result<Vec<Answer>, ChainError> {
         if !self.checked.load(Ordering::Acquire) {
@@ -101,7 +101,7 @@ impl Endpoint {
     /// Asks one call alone, for what must not share a request with anything.
     pub(super) async fn ask_alone(
         &self,
-        shared: &Shared,
+        shared: &Terms,
         call: &Call,
     ) -> Result<Answer, ChainError> {
         if !self.checked.load(Ordering::Acquire) {
@@ -114,7 +114,7 @@ impl Endpoint {
 
     async fn check_and_ask(
         &self,
-        shared: &Shared,
+        shared: &Terms,
         calls: &[Call],
     ) -> Result<Vec<Answer>, ChainError> {
         let asked: Vec<&Call> = std::iter::once(&*call::CHAIN_ID).chain(calls).collect();
@@ -131,7 +131,7 @@ impl Endpoint {
 
     /// HTTP requests to this endpoint: one, unless it takes no batches or there are too many calls
     /// for one.
-    async fn exchange(&self, shared: &Shared, calls: &[&Call]) -> Result<Vec<Answer>, ChainError> {
+    async fn exchange(&self, shared: &Terms, calls: &[&Call]) -> Result<Vec<Answer>, ChainError> {
         let mut answers = Vec::with_capacity(calls.len());
         for part in calls.chunks(MAX_BATCH_CALLS) {
             let outcome = match self.part(shared, part).await {
@@ -149,7 +149,7 @@ impl Endpoint {
 
     /// One call after the other where a batch would have been read together: the first one, which
     /// may be the head that the rest is read at, comes first.
-    async fn singles(&self, shared: &Shared, calls: &[&Call]) -> Result<Vec<Answer>, ChainError> {
+    async fn singles(&self, shared: &Terms, calls: &[&Call]) -> Result<Vec<Answer>, ChainError> {
         let mut owned = calls.iter().map(|call| (*call).clone());
         let Some(first) = owned.next() else { return Ok(Vec::new()) };
         let rest: Vec<Call> = owned.collect();
@@ -169,7 +169,7 @@ impl Endpoint {
         Ok(answers)
     }
 
-    async fn single(&self, shared: &Shared, call: Call) -> Result<Answer, ChainError> {
+    async fn single(&self, shared: &Terms, call: Call) -> Result<Answer, ChainError> {
         match self.request(shared, &[&call]).await {
             Ok(mut answers) => answers.pop().ok_or_else(|| shared.nonsense(call.method)),
             Err(Failure::Chain(error)) => Err(error),
@@ -177,7 +177,7 @@ impl Endpoint {
         }
     }
 
-    async fn part(&self, shared: &Shared, calls: &[&Call]) -> Result<Vec<Answer>, Failure> {
+    async fn part(&self, shared: &Terms, calls: &[&Call]) -> Result<Vec<Answer>, Failure> {
         if calls.len() > 1 && self.health().takes_singles_only(Instant::now()) {
             return Err(Failure::NoBatches);
         }
@@ -185,7 +185,7 @@ impl Endpoint {
     }
 
     /// One HTTP request, counted and held against the endpoint's limits.
-    async fn request(&self, shared: &Shared, calls: &[&Call]) -> Result<Vec<Answer>, Failure> {
+    async fn request(&self, shared: &Terms, calls: &[&Call]) -> Result<Vec<Answer>, Failure> {
         let Some(first) = calls.first() else { return Ok(Vec::new()) };
         self.admit(shared, calls.len()).await?;
         let count = u64::try_from(calls.len()).unwrap_or(u64::MAX);
@@ -211,7 +211,7 @@ impl Endpoint {
     }
 
     /// Waits for the endpoint's limits, or says at once that they leave no room.
-    async fn admit(&self, shared: &Shared, calls: usize) -> Result<(), Failure> {
+    async fn admit(&self, shared: &Terms, calls: usize) -> Result<(), Failure> {
         let wait = {
             let (mut health, now) = (self.health(), Instant::now());
             match health.forbidden(now) {
@@ -307,7 +307,7 @@ enum Trouble {
 }
 
 impl Trouble {
-    fn told(self, shared: &Shared, first: &Call) -> Failure {
+    fn told(self, shared: &Terms, first: &Call) -> Failure {
         Failure::Chain(match self {
             Self::NoBatches => return Failure::NoBatches,
             Self::Limited(_) => shared.refused(TOO_MANY_REQUESTS),

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::breaker::Standing;
 use super::endpoint::Endpoint;
-use super::shared::Shared;
+use super::terms::Terms;
 use super::{Answer, Call, Fault, Rpc, wire};
 
 impl Rpc {
@@ -62,7 +62,7 @@ fn is_taken(said: Broadcast) -> bool {
 
 async fn send_to(
     endpoint: &Endpoint,
-    shared: &Shared,
+    shared: &Terms,
     call: &Call,
     meaning: &impl Fn(&Answer) -> Broadcast,
 ) -> Broadcast {

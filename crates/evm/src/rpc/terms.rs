@@ -12,7 +12,7 @@ use super::http::{Broken, TOO_MANY_REQUESTS};
 use super::{Answer, Call, Fault, wire};
 
 /// What all endpoints of a chain share.
-pub(super) struct Shared {
+pub(super) struct Terms {
     pub(super) network: Network,
     pub(super) chain_id: u64,
     pub(super) next_id: AtomicU64,
@@ -24,7 +24,7 @@ pub(super) struct Shared {
     pub(super) hedges: HedgeBudget,
 }
 
-impl Shared {
+impl Terms {
     /// The result of a call that cannot revert.
     pub(super) fn value(&self, answer: Answer, method: &'static str) -> Result<Value, ChainError> {
         match answer {
