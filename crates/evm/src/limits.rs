@@ -24,6 +24,8 @@ pub const MAX_ANSWER_BYTES: usize = 2 * 1024 * 1024;
 pub const MAX_ENDPOINTS: usize = 16;
 /// Most calls of one JSON-RPC batch.
 pub const MAX_BATCH_CALLS: usize = 100;
+/// Longest parameters of a call that waits for others, in characters.
+pub const MAX_COLLECTED_CHARS: usize = 4096;
 /// How long a question waits for others while its endpoint is busy.
 pub const COLLECT_FOR: Duration = Duration::from_millis(50);
 /// Calls under way at once to an endpoint that takes no batches.

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::{Answer, Call};
-use crate::limits::{COLLECT_FOR, MAX_BATCH_CALLS};
+use crate::limits::{COLLECT_FOR, MAX_BATCH_CALLS, MAX_COLLECTED_CHARS};
 
 /// What one asker gets.
 pub(super) type Answers = Result<Vec<Answer>, ChainError>;
@@ -61,8 +61,12 @@ pub(super) struct Flight {
 
 impl Collector {
     /// Waits for a turn: not at all before an idle endpoint, at most [`COLLECT_FOR`] before a
-    /// busy one, and then for the request that took the question along.
+    /// busy one, and then for the request that took the question along. A large question, which is
+    /// many in one, goes at once and by itself.
     pub(super) async fn turn(self: &Arc<Self>, calls: &[Call]) -> Place {
+        if calls.iter().any(|call| call.params.len() > MAX_COLLECTED_CHARS) {
+            return Place::Alone;
+        }
         let (number, mut told) = {
             let mut line = self.lock();
             let gathered: usize = line.waiting.iter().map(|waiting| waiting.calls.len()).sum();
