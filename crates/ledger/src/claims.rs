@@ -6,7 +6,7 @@ use faregate_protocol::{Amount, PaymentKey, PaymentRequest};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::{ClaimState, JournalEntry, LedgerError, PartStore, StoredAnswer};
+use crate::{ClaimState, DeferralState, JournalEntry, LedgerError, PartStore, StoredAnswer};
 
 /// What a claim stores when it is inserted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,6 +78,8 @@ pub struct Claim {
     pub handler_started: bool,
     /// Transaction that settled it or was sent for it; empty when unknown.
     pub transaction: String,
+    /// Where its money stands, if its answer may leave before the money moves.
+    pub deferral: Option<DeferralState>,
 }
 
 /// A move with what goes to the journal.
@@ -110,8 +112,8 @@ pub trait ClaimStore: PartStore {
     async fn find_claim(&self, key: &PaymentKey) -> Result<Option<Claim>, LedgerError>;
 
     /// Takes over a claim in `state` whose holder's lease has run out; the token rises. `None`:
-    /// it moved, or is held. A takeover of SETTLED or EXECUTED starts a new epoch, because the
-    /// handler has to run again.
+    /// it moved, or is held. A takeover of SETTLED, EXECUTED or EXECUTING starts a new epoch,
+    /// because the handler may have to run again ([`ClaimState::runs_again`]).
     ///
     /// # Errors
     /// [`LedgerError`].
@@ -134,10 +136,12 @@ pub trait ClaimStore: PartStore {
     /// [`LedgerError`].
     async fn let_go(&self, hold: &Hold) -> Result<(), LedgerError>;
 
-    /// Moves a claim; `false` means it moved without us: stop.
+    /// Moves a claim; `false` means it moved without us: stop. A move to CREDIT opens a debt of
+    /// the payee; a move to RELEASED takes what was deferred off the books.
     ///
     /// # Errors
-    /// [`LedgerError::IllegalMove`] for a move the state machine does not have.
+    /// [`LedgerError::IllegalMove`] for a move the state machine does not have, or that needs a
+    /// row beside it ([`ClaimState::may_become_bare`]).
     async fn move_claim(&self, hold: &Hold, step: ClaimMove) -> Result<bool, LedgerError>;
 
     /// Marks that the handler of a route that must not run twice is about to run. `Some(true)`:
@@ -147,8 +151,21 @@ pub trait ClaimStore: PartStore {
     /// [`LedgerError`]: do not run it.
     async fn start_handler(&self, hold: &Hold) -> Result<Option<bool>, LedgerError>;
 
-    /// VERIFIED to EXECUTED, with the answer that the payment buys and the payment as it will be
-    /// asked to be settled, sealed, in one transaction. `false`: it moved without us, stop.
+    /// VERIFIED to SETTLING before anything ran, with the payment as it is asked to be settled,
+    /// sealed, in one transaction. `false`: it moved without us, stop.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    async fn settle_first(
+        &self,
+        hold: &Hold,
+        request: &PaymentRequest,
+    ) -> Result<bool, LedgerError>;
+
+    /// VERIFIED to EXECUTED, or to DEFERRED if its money is on the books, or EXECUTING to
+    /// ANSWERED ([`ClaimState::with_answer`]), with the answer that the payment buys and the
+    /// payment as it is asked to be settled, sealed, in one transaction. `false`: it moved without
+    /// us, stop.
     ///
     /// # Errors
     /// [`LedgerError`]; [`LedgerError::Corrupt`] for a body in parts that are not all there.
@@ -165,7 +182,7 @@ pub trait ClaimStore: PartStore {
     /// [`LedgerError`].
     async fn find_answer(&self, key: &PaymentKey) -> Result<Option<StoredAnswer>, LedgerError>;
 
-    /// The payment that was kept with the answer.
+    /// The payment that was kept, with the answer or before it.
     ///
     /// # Errors
     /// [`LedgerError`].
@@ -180,8 +197,8 @@ pub trait ClaimStore: PartStore {
     /// [`LedgerError`].
     async fn forget_answers(&self, older_than_ms: u64, limit: u32) -> Result<u64, LedgerError>;
 
-    /// SETTLED to GRANTED, once for ever (U2), on disk before it returns. `false`: no grant, send
-    /// nothing.
+    /// SETTLED, ANSWERED or DEFERRED to GRANTED, once for ever (U2), on disk before it returns.
+    /// What was deferred becomes due with it. `false`: no grant, send nothing.
     ///
     /// # Errors
     /// [`LedgerError`]: send nothing.

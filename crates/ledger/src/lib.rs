@@ -18,6 +18,8 @@
 
 pub mod answer;
 pub mod claims;
+pub mod debts;
+pub mod deferral;
 pub mod error;
 pub mod journal;
 pub mod lane_rows;
@@ -34,6 +36,11 @@ pub mod transitions;
 
 pub use answer::{StoredAnswer, StoredBody};
 pub use claims::{Claim, ClaimMove, ClaimStore, Claimed, Hold, NewClaim};
+pub use debts::{Debt, DebtFilter, DebtRecords, Debtor, OpenDebts};
+pub use deferral::{
+    AssetExposure, DeferredClaim, DeferredStore, Due, DueHold, ExposureLimits, NotDeferred,
+    QueueFigures, Tried,
+};
 pub use error::LedgerError;
 pub use journal::JournalEntry;
 pub use lane_rows::{Attempt, LaneRows, Lease, SlotMember, SlotRow};
@@ -47,4 +54,4 @@ pub use records::{
 pub use sealing::Sealer;
 pub use settlements::{EvidenceRow, NewSettlement, Proven, Reserved, Settlement, SettlementStore};
 pub use sqlite::SqliteLedger;
-pub use transitions::{ClaimState, SettlementState, SlotKind, SlotState};
+pub use transitions::{ClaimState, DeferralState, SettlementState, SlotKind, SlotState};

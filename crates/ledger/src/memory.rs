@@ -3,6 +3,8 @@
 //! suite.
 
 mod claims;
+mod debts;
+mod deferral;
 mod leases;
 mod parts;
 mod payees;

@@ -5,7 +5,12 @@
 //! settlement, slot; a transaction that the database gave up all the same, for a deadlock or a
 //! conflict, is made again as a whole. Time is the database's clock.
 
+mod claim_rows;
 mod claims;
+mod debts;
+mod deferral;
+mod exposure;
+mod grants;
 mod handler_mark;
 mod hints;
 mod kept;
@@ -66,6 +71,7 @@ const MIGRATIONS: &[Change] = &[
     (2, "owners of payees", include_str!("../migrations/postgres/0002_pay_to_owners.sql")),
     (3, "handlers started", include_str!("../migrations/postgres/0003_handler_started.sql")),
     (5, "parts of answers", include_str!("../migrations/postgres/0005_kept_parts.sql")),
+    (6, "deferred money", include_str!("../migrations/postgres/0006_deferred.sql")),
 ];
 
 const INSERT_DEPLOYMENT: &str = concat!(

@@ -4,7 +4,12 @@
 //! fails with SQLITE_BUSY without waiting); reads have connections of their own. Commits are
 //! durable: WAL with `synchronous = FULL`.
 
+mod claim_rows;
 mod claims;
+mod debts;
+mod deferral;
+mod exposure;
+mod grants;
 mod handler_mark;
 mod homes;
 mod kept;
@@ -62,6 +67,7 @@ const MIGRATIONS: &[Change] = &[
     (2, "owners of payees", include_str!("../migrations/sqlite/0002_pay_to_owners.sql")),
     (3, "handlers started", include_str!("../migrations/sqlite/0003_handler_started.sql")),
     (5, "parts of answers", include_str!("../migrations/sqlite/0005_kept_parts.sql")),
+    (6, "deferred money", include_str!("../migrations/sqlite/0006_deferred.sql")),
 ];
 
 /// A ledger in one SQLite file. Cheap to clone.

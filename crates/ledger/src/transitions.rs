@@ -53,6 +53,33 @@ states! {
         NotCharged = 7 "NOT_CHARGED",
         /// The money moved and the answer cannot be given.
         Credit = 8 "CREDIT",
+        /// The money moved before the handler ran, and the handler may be running.
+        Executing = 9 "EXECUTING",
+        /// The money moved before the handler ran, and the handler has answered.
+        Answered = 10 "ANSWERED",
+        /// The handler has answered, and the answer may leave before the money moves: its amount
+        /// is on the books as exposure.
+        Deferred = 11 "DEFERRED",
+    }
+}
+
+states! {
+    /// Where the money of a payment stands whose answer may leave before it.
+    DeferralState {
+        /// On the books, and not due: nobody is charged who was not served.
+        Waiting = 0 "WAITING",
+        /// The answer was granted: due.
+        Queued = 1 "QUEUED",
+        /// Settle is about to be asked, or was asked and the money is not proven either way.
+        Settling = 2 "SETTLING",
+        /// The money moved.
+        Settled = 3 "SETTLED",
+        /// Not proven when the authorization ended: the payer owes it, and it is still watched.
+        BadDebt = 4 "BAD_DEBT",
+        /// Proven that it never will move: the payer owes it for good.
+        NotCharged = 5 "NOT_CHARGED",
+        /// Set aside for an operator after repeated failures, until the authorization ends.
+        Quarantined = 6 "QUARANTINED",
     }
 }
 
@@ -111,7 +138,7 @@ impl ClaimState {
         use ClaimState as S;
         matches!(
             (self, next),
-            (S::Verified, S::Executed | S::Settling | S::Released)
+            (S::Verified, S::Executed | S::Settling | S::Released | S::Deferred)
                 | (S::Executed, S::Settling | S::Released)
                 | (
                     S::Settling,
@@ -121,10 +148,79 @@ impl ClaimState {
                     S::Unresolved,
                     S::Settled | S::Credit | S::NotCharged | S::Released | S::Settling
                 )
-                | (S::Settled, S::Granted | S::Credit)
+                | (S::Settled, S::Granted | S::Credit | S::Executing)
+                | (S::Executing, S::Answered | S::Credit)
+                | (S::Answered, S::Granted | S::Credit)
+                | (S::Deferred, S::Granted | S::Released)
                 | (S::Credit, S::Granted)
                 | (S::Released, S::Verified)
         )
+    }
+
+    /// Whether the move needs no row beside it. A grant comes with its id, and the states that
+    /// promise a kept answer come with it.
+    #[must_use]
+    pub const fn may_become_bare(self, next: Self) -> bool {
+        let with_a_row = matches!(next, Self::Granted | Self::Answered | Self::Deferred);
+        self.may_become(next) && !with_a_row
+    }
+
+    /// Where the claim stands once the handler's answer is kept; none if no answer is expected.
+    #[must_use]
+    pub const fn with_answer(self, is_deferred: bool) -> Option<Self> {
+        match self {
+            Self::Verified if is_deferred => Some(Self::Deferred),
+            Self::Verified => Some(Self::Executed),
+            Self::Executing => Some(Self::Answered),
+            _ => None,
+        }
+    }
+
+    /// A grant may follow.
+    #[must_use]
+    pub const fn is_grantable(self) -> bool {
+        matches!(self, Self::Settled | Self::Answered | Self::Deferred)
+    }
+
+    /// Whoever takes a claim over in this state begins a new epoch: the handler may have to run
+    /// again.
+    #[must_use]
+    pub const fn runs_again(self) -> bool {
+        matches!(self, Self::Settled | Self::Executed | Self::Executing)
+    }
+}
+
+impl DeferralState {
+    /// Whether the state machine has this move.
+    #[must_use]
+    pub const fn may_become(self, next: Self) -> bool {
+        use DeferralState as S;
+        matches!(
+            (self, next),
+            (S::Waiting, S::Queued)
+                | (S::Queued, S::Settling | S::BadDebt)
+                | (S::Settling, S::Settled | S::NotCharged | S::BadDebt | S::Quarantined)
+                | (S::Quarantined, S::Settled | S::NotCharged | S::BadDebt | S::Queued)
+                | (S::BadDebt, S::Settled | S::NotCharged)
+        )
+    }
+
+    /// Its amount counts as exposure.
+    #[must_use]
+    pub const fn is_exposed(self) -> bool {
+        matches!(self, Self::Waiting | Self::Queued | Self::Settling | Self::Quarantined)
+    }
+
+    /// The payer was served and has not paid, as far as is known.
+    #[must_use]
+    pub const fn is_owed(self) -> bool {
+        matches!(self, Self::BadDebt | Self::NotCharged)
+    }
+
+    /// Nothing more can happen.
+    #[must_use]
+    pub const fn is_end(self) -> bool {
+        matches!(self, Self::Settled | Self::NotCharged)
     }
 }
 
@@ -208,17 +304,111 @@ mod tests {
         }
     }
 
+    /// DEFERRED is the one exception: its amount is on the books.
     #[test]
     fn a_grant_comes_only_after_money_has_moved() {
-        for from in ClaimState::ALL {
-            let allowed = matches!(from, ClaimState::Settled | ClaimState::Credit);
-            assert_eq!(from.may_become(ClaimState::Granted), allowed, "{from:?}");
+        use ClaimState as S;
+        for from in S::ALL {
+            let paid = matches!(from, S::Settled | S::Credit | S::Answered);
+            let allowed = paid || *from == S::Deferred;
+            assert_eq!(from.may_become(S::Granted), allowed, "{from:?}");
+            assert!(!from.is_grantable() || allowed, "{from:?}");
+            assert!(!from.may_become_bare(S::Granted), "{from:?}");
+            // What is paid for is never given up, and what is not is never owed.
+            let keeps = paid || matches!(from, S::Executing | S::Granted);
+            assert!(!(keeps && from.may_become(S::Released)), "{from:?}");
+        }
+    }
+
+    #[test]
+    fn every_move_of_a_claim() {
+        use ClaimState as S;
+        let moves: Vec<_> = S::ALL
+            .iter()
+            .flat_map(|from| S::ALL.iter().map(move |to| (*from, *to)))
+            .filter(|(from, to)| from.may_become(*to))
+            .collect();
+        let expected = [
+            (S::Verified, S::Executed),
+            (S::Verified, S::Settling),
+            (S::Verified, S::Released),
+            (S::Verified, S::Deferred),
+            (S::Executed, S::Settling),
+            (S::Executed, S::Released),
+            (S::Settling, S::Settled),
+            (S::Settling, S::Released),
+            (S::Settling, S::Unresolved),
+            (S::Settling, S::NotCharged),
+            (S::Settling, S::Credit),
+            (S::Settled, S::Granted),
+            (S::Settled, S::Credit),
+            (S::Settled, S::Executing),
+            (S::Released, S::Verified),
+            (S::Unresolved, S::Settling),
+            (S::Unresolved, S::Settled),
+            (S::Unresolved, S::Released),
+            (S::Unresolved, S::NotCharged),
+            (S::Unresolved, S::Credit),
+            (S::Credit, S::Granted),
+            (S::Executing, S::Credit),
+            (S::Executing, S::Answered),
+            (S::Answered, S::Granted),
+            (S::Answered, S::Credit),
+            (S::Deferred, S::Granted),
+            (S::Deferred, S::Released),
+        ];
+        assert_eq!(moves, expected);
+        for (from, to) in expected {
+            let with_a_row = matches!(to, S::Granted | S::Answered | S::Deferred);
+            assert_eq!(from.may_become_bare(to), !with_a_row, "{from:?} to {to:?}");
+        }
+        for from in S::ALL {
+            for deferred in [false, true] {
+                let next = from.with_answer(deferred);
+                assert!(next.is_none_or(|next| from.may_become(next)), "{from:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_move_of_a_deferral() {
+        use DeferralState as S;
+        let moves: Vec<_> = S::ALL
+            .iter()
+            .flat_map(|from| S::ALL.iter().map(move |to| (*from, *to)))
+            .filter(|(from, to)| from.may_become(*to))
+            .collect();
+        let expected = [
+            (S::Waiting, S::Queued),
+            (S::Queued, S::Settling),
+            (S::Queued, S::BadDebt),
+            (S::Settling, S::Settled),
+            (S::Settling, S::BadDebt),
+            (S::Settling, S::NotCharged),
+            (S::Settling, S::Quarantined),
+            (S::BadDebt, S::Settled),
+            (S::BadDebt, S::NotCharged),
+            (S::Quarantined, S::Queued),
+            (S::Quarantined, S::Settled),
+            (S::Quarantined, S::BadDebt),
+            (S::Quarantined, S::NotCharged),
+        ];
+        assert_eq!(moves, expected);
+        for (from, to) in expected {
+            assert!(from.is_exposed() || !to.is_exposed(), "exposure comes back: {from:?} {to:?}");
+            assert!(!from.is_end());
+        }
+        // What was not served is never owed.
+        assert!(!S::Waiting.may_become(S::BadDebt) && !S::Waiting.may_become(S::NotCharged));
+        for state in S::ALL {
+            assert_eq!(S::from_number(state.number()), Some(*state));
+            assert!(!(state.is_exposed() && (state.is_owed() || state.is_end())), "{state:?}");
         }
     }
 
     #[test]
     fn a_claim_that_was_sent_is_released_only_on_an_answer() {
-        // VERIFIED and EXECUTED never asked the facilitator; the other two hold its answer.
+        // VERIFIED, EXECUTED and DEFERRED never asked the facilitator; the others hold its answer.
         let released: Vec<_> =
             ClaimState::ALL.iter().filter(|s| s.may_become(ClaimState::Released)).collect();
         assert_eq!(
@@ -227,7 +417,8 @@ mod tests {
                 &ClaimState::Verified,
                 &ClaimState::Executed,
                 &ClaimState::Settling,
-                &ClaimState::Unresolved
+                &ClaimState::Unresolved,
+                &ClaimState::Deferred
             ]
         );
     }

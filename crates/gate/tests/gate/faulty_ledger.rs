@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use faregate_ledger::{
-    BodyParts, Claim, ClaimMove, ClaimState, ClaimStore, Claimed, Hold, JournalEntry, LedgerError,
-    NewClaim, PartStore, StoredAnswer,
+    BodyParts, Claim, ClaimMove, ClaimState, ClaimStore, Claimed, Debt, DebtFilter, DebtRecords,
+    DeferredClaim, DeferredStore, Due, DueHold, ExposureLimits, Hold, JournalEntry, LedgerError,
+    NewClaim, OpenDebts, PartStore, QueueFigures, StoredAnswer, Tried,
 };
 use faregate_protocol::{PaymentKey, PaymentRequest};
 use tokio::sync::watch;
@@ -30,8 +31,8 @@ enum Fault {
     Wait { at: usize, latch: Arc<Latch> },
 }
 
-pub(crate) struct FaultyLedger {
-    inner: Arc<dyn ClaimStore>,
+pub(crate) struct FaultyLedger<S: ?Sized = dyn ClaimStore> {
+    inner: Arc<S>,
     when: When,
     fault: Fault,
     calls: AtomicUsize,
@@ -63,25 +64,20 @@ impl Latch {
     }
 }
 
-impl FaultyLedger {
-    pub(crate) fn new(inner: Arc<dyn ClaimStore>, when: When, from: usize, failing: usize) -> Self {
+impl<S: ClaimStore + ?Sized> FaultyLedger<S> {
+    pub(crate) fn new(inner: Arc<S>, when: When, from: usize, failing: usize) -> Self {
         Self::with(inner, when, Fault::Fail { from, failing })
     }
 
-    pub(crate) fn blind(inner: Arc<dyn ClaimStore>) -> Self {
+    pub(crate) fn blind(inner: Arc<S>) -> Self {
         Self::with(inner, When::Before, Fault::Blind)
     }
 
-    pub(crate) fn waiting(
-        inner: Arc<dyn ClaimStore>,
-        when: When,
-        at: usize,
-        latch: &Arc<Latch>,
-    ) -> Self {
+    pub(crate) fn waiting(inner: Arc<S>, when: When, at: usize, latch: &Arc<Latch>) -> Self {
         Self::with(inner, when, Fault::Wait { at, latch: Arc::clone(latch) })
     }
 
-    fn with(inner: Arc<dyn ClaimStore>, when: When, fault: Fault) -> Self {
+    fn with(inner: Arc<S>, when: When, fault: Fault) -> Self {
         Self { inner, when, fault, calls: AtomicUsize::new(0) }
     }
 
@@ -128,7 +124,7 @@ fn scripted() -> LedgerError {
 }
 
 #[async_trait]
-impl ClaimStore for FaultyLedger {
+impl<S: ClaimStore + ?Sized> ClaimStore for FaultyLedger<S> {
     async fn claim(&self, new: &NewClaim, lease_ms: u64) -> Result<Claimed, LedgerError> {
         self.call(self.inner.claim(new, lease_ms)).await
     }
@@ -156,6 +152,14 @@ impl ClaimStore for FaultyLedger {
 
     async fn move_claim(&self, hold: &Hold, step: ClaimMove) -> Result<bool, LedgerError> {
         self.call(self.inner.move_claim(hold, step)).await
+    }
+
+    async fn settle_first(
+        &self,
+        hold: &Hold,
+        request: &PaymentRequest,
+    ) -> Result<bool, LedgerError> {
+        self.call(self.inner.settle_first(hold, request)).await
     }
 
     async fn start_handler(&self, hold: &Hold) -> Result<Option<bool>, LedgerError> {
@@ -209,7 +213,7 @@ impl ClaimStore for FaultyLedger {
 }
 
 #[async_trait]
-impl PartStore for FaultyLedger {
+impl<S: ClaimStore + ?Sized> PartStore for FaultyLedger<S> {
     async fn keep_part(
         &self,
         hold: &Hold,
@@ -230,5 +234,64 @@ impl PartStore for FaultyLedger {
 
     async fn forget_parts(&self, key: &PaymentKey) -> Result<(), LedgerError> {
         self.call(self.inner.forget_parts(key)).await
+    }
+}
+
+#[async_trait]
+impl<S: DeferredStore + ?Sized> DeferredStore for FaultyLedger<S> {
+    async fn claim_deferred(
+        &self,
+        new: &NewClaim,
+        lease_ms: u64,
+        request: &PaymentRequest,
+        limits: ExposureLimits,
+    ) -> Result<DeferredClaim, LedgerError> {
+        self.call(self.inner.claim_deferred(new, lease_ms, request, limits)).await
+    }
+
+    async fn take_due(
+        &self,
+        facilitator: &str,
+        limit: u32,
+        lease_ms: u64,
+    ) -> Result<Vec<Due>, LedgerError> {
+        // Short enough for a test to wait for, where the answer is lost.
+        const LEASE_MS: u64 = 300;
+        self.call(self.inner.take_due(facilitator, limit, lease_ms.min(LEASE_MS))).await
+    }
+
+    async fn record_try(&self, hold: &DueHold, tried: &Tried) -> Result<bool, LedgerError> {
+        self.call(self.inner.record_try(hold, tried)).await
+    }
+
+    async fn expire_deferrals(&self, limit: u32) -> Result<u64, LedgerError> {
+        self.inner.expire_deferrals(limit).await
+    }
+
+    async fn retry_deferral(&self, key: &PaymentKey) -> Result<bool, LedgerError> {
+        self.inner.retry_deferral(key).await
+    }
+
+    async fn queue_figures(&self) -> Result<QueueFigures, LedgerError> {
+        self.inner.queue_figures().await
+    }
+}
+
+#[async_trait]
+impl<S: DebtRecords + ?Sized> DebtRecords for FaultyLedger<S> {
+    async fn list_debts(&self, filter: &DebtFilter, limit: u32) -> Result<Vec<Debt>, LedgerError> {
+        self.inner.list_debts(filter, limit).await
+    }
+
+    async fn find_debt(&self, key: &PaymentKey) -> Result<Option<Debt>, LedgerError> {
+        self.inner.find_debt(key).await
+    }
+
+    async fn close_debt(&self, key: &PaymentKey, note: &str) -> Result<bool, LedgerError> {
+        self.inner.close_debt(key, note).await
+    }
+
+    async fn open_debts(&self) -> Result<Vec<OpenDebts>, LedgerError> {
+        self.inner.open_debts().await
     }
 }

@@ -17,8 +17,8 @@ impl PartStore for MemoryLedger {
     ) -> Result<bool, LedgerError> {
         let (mut rows, _) = self.open();
         let row = rows.claims.get_mut(&hold.key);
-        let verified = ClaimState::Verified;
-        let Some(row) = row.filter(|row| row.state == verified && row.token == hold.token) else {
+        let runs = |state| matches!(state, ClaimState::Verified | ClaimState::Executing);
+        let Some(row) = row.filter(|row| runs(row.state) && row.token == hold.token) else {
             return Ok(false);
         };
         if number == 0 {
@@ -58,11 +58,11 @@ pub(super) fn are_all_there(row: &ClaimRow, body: &BodyParts) -> bool {
 
 /// Forgets at most `limit` parts that nobody can get any more, those of a body from its end.
 pub(super) fn forget(rows: &mut Rows, limit: usize) -> u64 {
-    use ClaimState::{Granted, NotCharged, Released};
+    use ClaimState::{Credit, Granted, NotCharged, Released};
     let useless = rows.claims.values_mut().filter(|row| {
         let is_forgotten = matches!(row.state, Granted | NotCharged) && row.kept.is_none();
         // A body is found by its first part.
-        row.parts.contains_key(&0) && (row.state == Released || is_forgotten)
+        row.parts.contains_key(&0) && (matches!(row.state, Released | Credit) || is_forgotten)
     });
     let mut forgotten = 0;
     for row in useless {

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use faregate_protocol::{PaymentKey, PaymentRequest};
+use faregate_protocol::{Amount, PaymentKey, PaymentRequest};
 use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
-    Attempt, ClaimState, EvidenceRow, JournalEntry, NewClaim, NewSettlement, SettlementState,
-    SlotKind, SlotState, StoredAnswer,
+    Attempt, ClaimState, Debtor, DeferralState, EvidenceRow, JournalEntry, NewClaim, NewSettlement,
+    SettlementState, SlotKind, SlotState, StoredAnswer,
 };
 
 /// Network, signer, nonce.
@@ -29,6 +29,10 @@ pub(super) struct Rows {
     pub(super) logs: BTreeSet<(String, String, u64)>,
     /// Owner and time of enrolment, by network and payee.
     pub(super) payees: BTreeMap<(String, String), (Uuid, i64)>,
+    pub(super) deferrals: BTreeMap<PaymentKey, DeferralRow>,
+    /// By network, asset and payer; without a payer, of all of them.
+    pub(super) exposures: BTreeMap<(String, String, String), Amount>,
+    pub(super) debts: BTreeMap<PaymentKey, DebtRow>,
     journal: Vec<(PaymentKey, JournalEntry)>,
 }
 
@@ -41,11 +45,39 @@ pub(super) struct ClaimRow {
     pub(super) kept: Option<(StoredAnswer, PaymentRequest)>,
     /// Parts of the answer of one run, with its epoch.
     pub(super) parts: BTreeMap<u32, (i64, Vec<u8>)>,
+    /// The payment that was kept before there was an answer.
+    pub(super) kept_request: Option<PaymentRequest>,
     pub(super) epoch: i64,
     pub(super) token: i64,
     pub(super) lease_until_ms: i64,
     pub(super) transaction: String,
     pub(super) updated_at_ms: i64,
+}
+
+/// Payer and asset in lower case.
+#[derive(Clone)]
+pub(super) struct DeferralRow {
+    pub(super) state: DeferralState,
+    pub(super) facilitator: String,
+    pub(super) network: String,
+    pub(super) payer: String,
+    pub(super) asset: String,
+    pub(super) amount: Amount,
+    pub(super) settle_by_ms: i64,
+    pub(super) due_ms: i64,
+    pub(super) tries: u32,
+    pub(super) deaths: i64,
+    pub(super) refusals: i64,
+    pub(super) token: i64,
+    pub(super) lease_until_ms: i64,
+    pub(super) created_at_ms: i64,
+}
+
+pub(super) struct DebtRow {
+    pub(super) debtor: Debtor,
+    pub(super) reason: String,
+    pub(super) opened_at_ms: i64,
+    pub(super) closed_at_ms: Option<i64>,
 }
 
 pub(super) struct SettlementRow {

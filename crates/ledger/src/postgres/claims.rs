@@ -1,38 +1,37 @@
 //! The gate's side of the ledger on PostgreSQL.
 
 use async_trait::async_trait;
-use faregate_protocol::{Amount, PaymentKey, PaymentRequest};
-use serde_json::json;
+use faregate_protocol::{PaymentKey, PaymentRequest};
+use serde_json::{Value, json};
 use sqlx::postgres::PgRow;
 use sqlx::{Postgres, Transaction};
 use uuid::Uuid;
 
-use super::rows::{bytes32, column, signed, text, unsigned, uuid};
-use super::{Failure, PostgresLedger, handler_mark, journal, kept, now_ms, one_now_ms, refused};
+use super::claim_rows::{hold, insert, read};
+use super::rows::{column, signed, text};
+use super::{
+    Failure, PostgresLedger, debts, exposure, grants, handler_mark, journal, kept, now_ms,
+    one_now_ms, refused,
+};
 use crate::{
-    Claim, ClaimMove, ClaimState, ClaimStore, Claimed, Hold, JournalEntry, LedgerError, NewClaim,
-    StoredAnswer,
+    Claim, ClaimMove, ClaimState, ClaimStore, Claimed, Debtor, Hold, JournalEntry, LedgerError,
+    NewClaim, StoredAnswer,
 };
 
 pub(super) const GATE: (&str, &str) = ("gate", "claim");
 const FIRST_TOKEN: i64 = 1;
 
-/// Without a target, so that a racing insert of the same settle id is no error but a conflict.
-const INSERT: &str = concat!(
-    "insert into claims (payment_key, settle_id, facilitator, request_fp, requirements_hash, ",
-    "payload_hash, route, network, payer, pay_to, asset, amount, valid_before, state, ",
-    "lease_until_ms, created_at_ms, updated_at_ms) ",
-    "values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 0, ",
-    now_ms!(),
-    " + $14, ",
-    now_ms!(),
-    ", ",
-    now_ms!(),
-    ") on conflict do nothing"
-);
+/// Where the money of a claim stands, if that is a row of its own.
+macro_rules! deferral {
+    () => {
+        "(select d.state from deferrals d where d.payment_key = claims.payment_key) as deferral"
+    };
+}
 
 const SELECT: &str = concat!(
-    "select *, lease_until_ms > ",
+    "select *, ",
+    deferral!(),
+    ", lease_until_ms > ",
     now_ms!(),
     " as held from claims where payment_key = $1"
 );
@@ -78,16 +77,10 @@ const MOVE: &str = concat!(
     " where payment_key = $3 and state = $4 and lease_token = $5"
 );
 
-const GRANT: &str = concat!(
-    "update claims set state = 4, grant_id = $1, granted_at_ms = ",
-    now_ms!(),
-    ", updated_at_ms = ",
-    now_ms!(),
-    " where payment_key = $2 and state = 3 and lease_token = $3 and grant_id is null"
-);
-
 const UNHELD: &str = concat!(
-    "select *, false as held from claims where state = any($1) and lease_until_ms <= ",
+    "select *, ",
+    deferral!(),
+    ", false as held from claims where state = any($1) and lease_until_ms <= ",
     one_now_ms!(),
     " order by updated_at_ms, payment_key limit $2"
 );
@@ -144,11 +137,18 @@ impl ClaimStore for PostgresLedger {
     }
 
     async fn move_claim(&self, hold: &Hold, step: ClaimMove) -> Result<bool, LedgerError> {
-        // A grant has a statement of its own: it needs a grant id.
-        if !step.from.may_become(step.to) || step.to == ClaimState::Granted {
+        if !step.from.may_become_bare(step.to) {
             return Err(LedgerError::IllegalMove { from: step.from.name(), to: step.to.name() });
         }
         self.retried(|| move_claim(self, hold, &step)).await
+    }
+
+    async fn settle_first(
+        &self,
+        hold: &Hold,
+        request: &PaymentRequest,
+    ) -> Result<bool, LedgerError> {
+        kept::settle_first(self, hold, request).await
     }
 
     async fn start_handler(&self, hold: &Hold) -> Result<Option<bool>, LedgerError> {
@@ -177,7 +177,7 @@ impl ClaimStore for PostgresLedger {
     }
 
     async fn grant(&self, hold: &Hold, grant_id: Uuid) -> Result<bool, LedgerError> {
-        self.retried(|| grant(self, hold, grant_id)).await
+        self.retried(|| grants::grant(self, hold, grant_id)).await
     }
 
     async fn unheld_claims(
@@ -220,10 +220,22 @@ impl ClaimStore for PostgresLedger {
 
 async fn claim(ledger: &PostgresLedger, new: &NewClaim, lease_ms: u64) -> Result<Claimed, Failure> {
     let mut tx = ledger.begin().await?;
-    if insert(&mut tx, new, lease_ms).await? {
-        let evidence = json!({ "route": new.route, "settle_id": new.settle_id });
-        journal(&mut tx, GATE, &new.key, ("", ClaimState::Verified.name()), &evidence).await?;
+    let claimed = claim_in(&mut tx, new, lease_ms).await?;
+    if matches!(claimed, Claimed::Won(_)) {
         tx.commit().await?;
+    }
+    Ok(claimed)
+}
+
+/// The insert, or the second epoch of what was released, in the caller's transaction.
+pub(super) async fn claim_in(
+    tx: &mut Transaction<'static, Postgres>,
+    new: &NewClaim,
+    lease_ms: u64,
+) -> Result<Claimed, Failure> {
+    if insert(tx, new, lease_ms).await? {
+        let evidence = json!({ "route": new.route, "settle_id": new.settle_id });
+        journal(tx, GATE, &new.key, ("", ClaimState::Verified.name()), &evidence).await?;
         let hold = Hold { key: new.key, token: FIRST_TOKEN, epoch: 0, settle_id: new.settle_id };
         return Ok(Claimed::Won(hold));
     }
@@ -233,45 +245,19 @@ async fn claim(ledger: &PostgresLedger, new: &NewClaim, lease_ms: u64) -> Result
         .bind(new.request_fp.as_slice())
         .bind(new.payload_hash.as_slice())
         .bind(new.requirements_hash.as_slice())
-        .fetch_optional(&mut *tx)
+        .fetch_optional(&mut **tx)
         .await?;
     if let Some(row) = again {
         let hold = hold(&row, new.key)?;
         let states = (ClaimState::Released.name(), ClaimState::Verified.name());
-        journal(&mut tx, GATE, &new.key, states, &json!({ "epoch": hold.epoch })).await?;
-        tx.commit().await?;
+        journal(tx, GATE, &new.key, states, &json!({ "epoch": hold.epoch })).await?;
         return Ok(Claimed::Won(hold));
     }
     let query = sqlx::query(SELECT).bind(new.key.0.as_slice());
-    match query.fetch_optional(&mut *tx).await? {
+    match query.fetch_optional(&mut **tx).await? {
         Some(row) => Ok(Claimed::Exists(Box::new(read(&row)?))),
         None => Err(refused("claims.settle_id")),
     }
-}
-
-async fn insert(
-    tx: &mut Transaction<'static, Postgres>,
-    new: &NewClaim,
-    lease_ms: u64,
-) -> Result<bool, Failure> {
-    let done = sqlx::query(INSERT)
-        .bind(new.key.0.as_slice())
-        .bind(new.settle_id.to_string())
-        .bind(text(&new.facilitator))
-        .bind(new.request_fp.as_slice())
-        .bind(new.requirements_hash.as_slice())
-        .bind(new.payload_hash.as_slice())
-        .bind(text(&new.route))
-        .bind(text(&new.network))
-        .bind(text(&new.payer))
-        .bind(text(&new.pay_to))
-        .bind(text(&new.asset))
-        .bind(new.amount.to_be_bytes().to_vec())
-        .bind(signed(new.valid_before))
-        .bind(signed(lease_ms))
-        .execute(&mut **tx)
-        .await?;
-    Ok(done.rows_affected() == 1)
 }
 
 async fn take_over(
@@ -280,10 +266,9 @@ async fn take_over(
     state: ClaimState,
     lease_ms: u64,
 ) -> Result<Option<Hold>, Failure> {
-    let runs_again = matches!(state, ClaimState::Settled | ClaimState::Executed);
     let mut tx = ledger.begin().await?;
     let row = sqlx::query(TAKE_OVER)
-        .bind(i64::from(runs_again))
+        .bind(i64::from(state.runs_again()))
         .bind(signed(lease_ms))
         .bind(key.0.as_slice())
         .bind(state.number())
@@ -307,6 +292,15 @@ async fn move_claim(
     if !self::step(&mut tx, hold, (step.from, step.to), transaction).await? {
         return Ok(false);
     }
+    match step.to {
+        ClaimState::Released => exposure::forget_waiting(&mut tx, &hold.key).await?,
+        ClaimState::Credit => {
+            let reason = step.evidence.get("reason").and_then(Value::as_str);
+            let reason = reason.unwrap_or(ClaimState::Credit.name());
+            debts::open(&mut tx, &hold.key, Debtor::Payee, reason).await?;
+        }
+        _ => {}
+    }
     let states = (step.from.name(), step.to.name());
     journal(&mut tx, GATE, &hold.key, states, &step.evidence).await?;
     tx.commit().await?;
@@ -329,59 +323,6 @@ pub(super) async fn step(
         .execute(&mut **tx)
         .await?;
     Ok(done.rows_affected() == 1)
-}
-
-async fn grant(ledger: &PostgresLedger, hold: &Hold, grant_id: Uuid) -> Result<bool, Failure> {
-    let mut tx = ledger.begin().await?;
-    let done = sqlx::query(GRANT)
-        .bind(grant_id.to_string())
-        .bind(hold.key.0.as_slice())
-        .bind(hold.token)
-        .execute(&mut *tx)
-        .await?;
-    if done.rows_affected() != 1 {
-        return Ok(false);
-    }
-    let states = (ClaimState::Settled.name(), ClaimState::Granted.name());
-    journal(&mut tx, GATE, &hold.key, states, &json!({ "grant_id": grant_id })).await?;
-    tx.commit().await?;
-    Ok(true)
-}
-
-fn hold(row: &PgRow, key: PaymentKey) -> Result<Hold, LedgerError> {
-    Ok(Hold {
-        key,
-        token: column(row, "lease_token")?,
-        epoch: column(row, "epoch")?,
-        settle_id: uuid(row, "settle_id")?,
-    })
-}
-
-fn read(row: &PgRow) -> Result<Claim, LedgerError> {
-    let state: i64 = column(row, "state")?;
-    Ok(Claim {
-        new: NewClaim {
-            key: PaymentKey(bytes32(row, "payment_key")?),
-            settle_id: uuid(row, "settle_id")?,
-            facilitator: column(row, "facilitator")?,
-            request_fp: bytes32(row, "request_fp")?,
-            requirements_hash: bytes32(row, "requirements_hash")?,
-            payload_hash: bytes32(row, "payload_hash")?,
-            route: column(row, "route")?,
-            network: column(row, "network")?,
-            payer: column(row, "payer")?,
-            pay_to: column(row, "pay_to")?,
-            asset: column(row, "asset")?,
-            amount: Amount::from_be_bytes(bytes32(row, "amount")?),
-            valid_before: unsigned(row, "valid_before")?,
-        },
-        state: ClaimState::from_number(state).ok_or(LedgerError::Corrupt { what: "state" })?,
-        token: column(row, "lease_token")?,
-        epoch: column(row, "epoch")?,
-        held: column(row, "held")?,
-        handler_started: column::<i64>(row, "handler_started")? != 0,
-        transaction: column(row, "transaction_hash")?,
-    })
 }
 
 fn entry(row: &PgRow) -> Result<JournalEntry, LedgerError> {

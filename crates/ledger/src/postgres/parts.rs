@@ -13,7 +13,7 @@ use crate::{BodyParts, Hold, LedgerError, PartStore};
 /// Nobody takes the claim over before the part is there.
 const KEEP: &str = "insert into kept_parts (payment_key, number, epoch, part) \
      select payment_key, $1, epoch, $2 from claims \
-     where payment_key = $3 and state = 0 and lease_token = $4 for share \
+     where payment_key = $3 and state in (0, 9) and lease_token = $4 for share \
      on conflict (payment_key, number) do update set epoch = excluded.epoch, part = excluded.part";
 
 const FORGET_EARLIER: &str = "delete from kept_parts where payment_key = $1 and number > 0";
@@ -31,7 +31,7 @@ const FORGET_RELEASED: &str = "delete from kept_parts where payment_key in \
 /// by which a body is found, goes last. What somebody is taking up again is left to them.
 const FORGET: &str = "with useless as (select p.payment_key \
      from kept_parts p join claims c using (payment_key) \
-     where p.number = 0 and (c.state = 5 or (c.state in (4, 7) and not exists \
+     where p.number = 0 and (c.state in (5, 8) or (c.state in (4, 7) and not exists \
      (select 1 from kept k where k.payment_key = p.payment_key))) \
      limit $1 for share of c skip locked) \
      delete from kept_parts where (payment_key, number) in (select payment_key, p.number \

@@ -1,39 +1,38 @@
 //! The gate's side of the ledger on SQLite.
 
 use async_trait::async_trait;
-use faregate_protocol::{Amount, PaymentKey, PaymentRequest};
+use faregate_protocol::{PaymentKey, PaymentRequest};
 use serde_json::{Value, json};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, Sqlite, Transaction};
+use sqlx::{Sqlite, Transaction};
 use uuid::Uuid;
 
+use super::claim_rows::{hold, insert, read};
 use super::{
-    SqliteLedger, bytes32, column, handler_mark, journal, kept, now_ms, signed, unavailable,
-    unsigned, uuid,
+    SqliteLedger, column, debts, exposure, grants, handler_mark, journal, kept, now_ms, signed,
+    unavailable,
 };
 use crate::{
-    Claim, ClaimMove, ClaimState, ClaimStore, Claimed, Hold, JournalEntry, LedgerError, NewClaim,
-    StoredAnswer,
+    Claim, ClaimMove, ClaimState, ClaimStore, Claimed, Debtor, Hold, JournalEntry, LedgerError,
+    NewClaim, StoredAnswer,
 };
 
 pub(super) const ACTOR: &str = "gate";
 pub(super) const SUBJECT: &str = "claim";
 
-const INSERT: &str = concat!(
-    "insert into claims (payment_key, settle_id, facilitator, request_fp, requirements_hash, ",
-    "payload_hash, route, network, payer, pay_to, asset, amount, valid_before, state, ",
-    "lease_until_ms, created_at_ms, updated_at_ms) ",
-    "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ",
-    now_ms!(),
-    " + ?, ",
-    now_ms!(),
-    ", ",
-    now_ms!(),
-    ") on conflict (payment_key) do nothing"
-);
+/// Where the money of a claim stands, if that is a row of its own.
+macro_rules! deferral {
+    () => {
+        "(select d.state from deferrals d where d.payment_key = claims.payment_key) as deferral"
+    };
+}
 
-const SELECT: &str =
-    concat!("select *, lease_until_ms > ", now_ms!(), " as held from claims where payment_key = ?");
+const SELECT: &str = concat!(
+    "select *, ",
+    deferral!(),
+    ", lease_until_ms > ",
+    now_ms!(),
+    " as held from claims where payment_key = ?"
+);
 
 const RECLAIM: &str = concat!(
     "update claims set state = 0, epoch = epoch + 1, lease_token = lease_token + 1, ",
@@ -72,16 +71,10 @@ const MOVE: &str = concat!(
     " where payment_key = ? and state = ? and lease_token = ?"
 );
 
-const GRANT: &str = concat!(
-    "update claims set state = 4, grant_id = ?, granted_at_ms = ",
-    now_ms!(),
-    ", updated_at_ms = ",
-    now_ms!(),
-    " where payment_key = ? and state = 3 and lease_token = ? and grant_id is null"
-);
-
 const UNHELD: &str = concat!(
-    "select *, 0 as held from claims where state in (select value from json_each(?)) ",
+    "select *, ",
+    deferral!(),
+    ", 0 as held from claims where state in (select value from json_each(?)) ",
     "and lease_until_ms <= ",
     now_ms!(),
     " order by updated_at_ms, payment_key limit ?"
@@ -91,37 +84,11 @@ const UNHELD: &str = concat!(
 impl ClaimStore for SqliteLedger {
     async fn claim(&self, new: &NewClaim, lease_ms: u64) -> Result<Claimed, LedgerError> {
         let mut tx = self.begin().await?;
-        if insert(&mut tx, new, lease_ms).await? {
-            let evidence = json!({ "route": new.route, "settle_id": new.settle_id });
-            let states = ("", ClaimState::Verified.name());
-            journal(&mut tx, ACTOR, SUBJECT, &new.key, states, &evidence).await?;
+        let claimed = claim(&mut tx, new, lease_ms).await?;
+        if matches!(claimed, Claimed::Won(_)) {
             tx.commit().await.map_err(unavailable)?;
-            let hold = Hold { key: new.key, token: 1, epoch: 0, settle_id: new.settle_id };
-            return Ok(Claimed::Won(hold));
         }
-        let again = sqlx::query(RECLAIM)
-            .bind(signed(lease_ms))
-            .bind(new.key.0.as_slice())
-            .bind(new.request_fp.as_slice())
-            .bind(new.payload_hash.as_slice())
-            .bind(new.requirements_hash.as_slice())
-            .fetch_optional(&mut *tx)
-            .await
-            .map_err(unavailable)?;
-        if let Some(row) = again {
-            let hold = hold(&row, new.key)?;
-            let states = (ClaimState::Released.name(), ClaimState::Verified.name());
-            let evidence = json!({ "epoch": hold.epoch });
-            journal(&mut tx, ACTOR, SUBJECT, &new.key, states, &evidence).await?;
-            tx.commit().await.map_err(unavailable)?;
-            return Ok(Claimed::Won(hold));
-        }
-        let row = sqlx::query(SELECT)
-            .bind(new.key.0.as_slice())
-            .fetch_one(&mut *tx)
-            .await
-            .map_err(unavailable)?;
-        Ok(Claimed::Exists(Box::new(read(&row)?)))
+        Ok(claimed)
     }
 
     async fn find_claim(&self, key: &PaymentKey) -> Result<Option<Claim>, LedgerError> {
@@ -139,10 +106,9 @@ impl ClaimStore for SqliteLedger {
         state: ClaimState,
         lease_ms: u64,
     ) -> Result<Option<Hold>, LedgerError> {
-        let runs_again = matches!(state, ClaimState::Settled | ClaimState::Executed);
         let mut tx = self.begin().await?;
         let row = sqlx::query(TAKE_OVER)
-            .bind(i64::from(runs_again))
+            .bind(i64::from(state.runs_again()))
             .bind(signed(lease_ms))
             .bind(key.0.as_slice())
             .bind(state.number())
@@ -179,8 +145,7 @@ impl ClaimStore for SqliteLedger {
     }
 
     async fn move_claim(&self, hold: &Hold, step: ClaimMove) -> Result<bool, LedgerError> {
-        // A grant has a statement of its own: it needs a grant id.
-        if !step.from.may_become(step.to) || step.to == ClaimState::Granted {
+        if !step.from.may_become_bare(step.to) {
             return Err(LedgerError::IllegalMove { from: step.from.name(), to: step.to.name() });
         }
         let mut tx = self.begin().await?;
@@ -188,10 +153,27 @@ impl ClaimStore for SqliteLedger {
         if !self::step(&mut tx, hold, from, to, transaction).await? {
             return Ok(false);
         }
+        match to {
+            ClaimState::Released => exposure::forget_waiting(&mut tx, &hold.key).await?,
+            ClaimState::Credit => {
+                let reason = evidence.get("reason").and_then(Value::as_str);
+                let reason = reason.unwrap_or(ClaimState::Credit.name());
+                debts::open(&mut tx, &hold.key, Debtor::Payee, reason).await?;
+            }
+            _ => {}
+        }
         let states = (from.name(), to.name());
         journal(&mut tx, ACTOR, SUBJECT, &hold.key, states, &evidence).await?;
         tx.commit().await.map_err(unavailable)?;
         Ok(true)
+    }
+
+    async fn settle_first(
+        &self,
+        hold: &Hold,
+        request: &PaymentRequest,
+    ) -> Result<bool, LedgerError> {
+        kept::settle_first(self, hold, request).await
     }
 
     async fn start_handler(&self, hold: &Hold) -> Result<Option<bool>, LedgerError> {
@@ -220,22 +202,7 @@ impl ClaimStore for SqliteLedger {
     }
 
     async fn grant(&self, hold: &Hold, grant_id: Uuid) -> Result<bool, LedgerError> {
-        let mut tx = self.begin().await?;
-        let done = sqlx::query(GRANT)
-            .bind(grant_id.to_string())
-            .bind(hold.key.0.as_slice())
-            .bind(hold.token)
-            .execute(&mut *tx)
-            .await
-            .map_err(unavailable)?;
-        if done.rows_affected() != 1 {
-            return Ok(false);
-        }
-        let states = (ClaimState::Settled.name(), ClaimState::Granted.name());
-        let evidence = json!({ "grant_id": grant_id });
-        journal(&mut tx, ACTOR, SUBJECT, &hold.key, states, &evidence).await?;
-        tx.commit().await.map_err(unavailable)?;
-        Ok(true)
+        grants::grant(self, hold, grant_id).await
     }
 
     async fn unheld_claims(
@@ -285,6 +252,43 @@ impl ClaimStore for SqliteLedger {
     }
 }
 
+/// The insert, or the second epoch of what was released, in the caller's transaction.
+pub(super) async fn claim(
+    tx: &mut Transaction<'static, Sqlite>,
+    new: &NewClaim,
+    lease_ms: u64,
+) -> Result<Claimed, LedgerError> {
+    if insert(tx, new, lease_ms).await? {
+        let evidence = json!({ "route": new.route, "settle_id": new.settle_id });
+        let states = ("", ClaimState::Verified.name());
+        journal(tx, ACTOR, SUBJECT, &new.key, states, &evidence).await?;
+        let hold = Hold { key: new.key, token: 1, epoch: 0, settle_id: new.settle_id };
+        return Ok(Claimed::Won(hold));
+    }
+    let again = sqlx::query(RECLAIM)
+        .bind(signed(lease_ms))
+        .bind(new.key.0.as_slice())
+        .bind(new.request_fp.as_slice())
+        .bind(new.payload_hash.as_slice())
+        .bind(new.requirements_hash.as_slice())
+        .fetch_optional(&mut **tx)
+        .await
+        .map_err(unavailable)?;
+    if let Some(row) = again {
+        let hold = hold(&row, new.key)?;
+        let states = (ClaimState::Released.name(), ClaimState::Verified.name());
+        let evidence = json!({ "epoch": hold.epoch });
+        journal(tx, ACTOR, SUBJECT, &new.key, states, &evidence).await?;
+        return Ok(Claimed::Won(hold));
+    }
+    let row = sqlx::query(SELECT)
+        .bind(new.key.0.as_slice())
+        .fetch_one(&mut **tx)
+        .await
+        .map_err(unavailable)?;
+    Ok(Claimed::Exists(Box::new(read(&row)?)))
+}
+
 /// The compare-and-set of every move but the grant.
 pub(super) async fn step(
     tx: &mut Transaction<'static, Sqlite>,
@@ -303,66 +307,4 @@ pub(super) async fn step(
         .await
         .map_err(unavailable)?;
     Ok(done.rows_affected() == 1)
-}
-
-async fn insert(
-    tx: &mut Transaction<'static, Sqlite>,
-    new: &NewClaim,
-    lease_ms: u64,
-) -> Result<bool, LedgerError> {
-    let done = sqlx::query(INSERT)
-        .bind(new.key.0.as_slice())
-        .bind(new.settle_id.to_string())
-        .bind(&new.facilitator)
-        .bind(new.request_fp.as_slice())
-        .bind(new.requirements_hash.as_slice())
-        .bind(new.payload_hash.as_slice())
-        .bind(&new.route)
-        .bind(&new.network)
-        .bind(&new.payer)
-        .bind(&new.pay_to)
-        .bind(&new.asset)
-        .bind(new.amount.to_be_bytes().to_vec())
-        .bind(signed(new.valid_before))
-        .bind(signed(lease_ms))
-        .execute(&mut **tx)
-        .await
-        .map_err(unavailable)?;
-    Ok(done.rows_affected() == 1)
-}
-
-fn hold(row: &SqliteRow, key: PaymentKey) -> Result<Hold, LedgerError> {
-    Ok(Hold {
-        key,
-        token: column(row, "lease_token")?,
-        epoch: column(row, "epoch")?,
-        settle_id: uuid(row, "settle_id")?,
-    })
-}
-
-fn read(row: &SqliteRow) -> Result<Claim, LedgerError> {
-    let state: i64 = column(row, "state")?;
-    Ok(Claim {
-        new: NewClaim {
-            key: PaymentKey(bytes32(row, "payment_key")?),
-            settle_id: uuid(row, "settle_id")?,
-            facilitator: column(row, "facilitator")?,
-            request_fp: bytes32(row, "request_fp")?,
-            requirements_hash: bytes32(row, "requirements_hash")?,
-            payload_hash: bytes32(row, "payload_hash")?,
-            route: column(row, "route")?,
-            network: column(row, "network")?,
-            payer: column(row, "payer")?,
-            pay_to: column(row, "pay_to")?,
-            asset: column(row, "asset")?,
-            amount: Amount::from_be_bytes(bytes32(row, "amount")?),
-            valid_before: unsigned(row, "valid_before")?,
-        },
-        state: ClaimState::from_number(state).ok_or(LedgerError::Corrupt { what: "state" })?,
-        token: column(row, "lease_token")?,
-        epoch: column(row, "epoch")?,
-        held: row.try_get::<i64, _>("held").is_ok_and(|held| held != 0),
-        handler_started: column::<i64>(row, "handler_started")? != 0,
-        transaction: column(row, "transaction_hash")?,
-    })
 }

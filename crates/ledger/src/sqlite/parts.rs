@@ -11,7 +11,7 @@ use crate::{BodyParts, Hold, LedgerError, PartStore};
 
 const KEEP: &str = "insert into kept_parts (payment_key, number, epoch, part) \
      select payment_key, ?, epoch, ? from claims \
-     where payment_key = ? and state = 0 and lease_token = ? \
+     where payment_key = ? and state in (0, 9) and lease_token = ? \
      on conflict (payment_key, number) do update set epoch = excluded.epoch, part = excluded.part";
 
 const FORGET_EARLIER: &str = "delete from kept_parts where payment_key = ? and number > 0";
@@ -28,7 +28,7 @@ const FORGET_RELEASED: &str = "delete from kept_parts where payment_key in \
 /// by which a body is found, goes last.
 const FORGET: &str = "delete from kept_parts where rowid in (select rowid from kept_parts \
      where payment_key in (select p.payment_key from kept_parts p join claims c using (payment_key) \
-     where p.number = 0 and (c.state = 5 or (c.state in (4, 7) and not exists \
+     where p.number = 0 and (c.state in (5, 8) or (c.state in (4, 7) and not exists \
      (select 1 from kept k where k.payment_key = p.payment_key))) limit ?1) \
      order by payment_key, number desc limit ?1)";
 

@@ -7,6 +7,7 @@ mod bench;
 mod changed_parts;
 mod claims;
 mod cluster;
+mod deferral;
 mod failing_calls;
 mod parts;
 mod payees;

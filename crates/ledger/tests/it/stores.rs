@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use faregate_ledger::{
-    ClaimStore, MemoryLedger, PayeeStore, PaymentRecords, PostgresConfig, PostgresLedger, Sealer,
-    SettlementStore, SqliteLedger,
+    DebtRecords, DeferredStore, MemoryLedger, PayeeStore, PaymentRecords, PostgresConfig,
+    PostgresLedger, Sealer, SettlementStore, SqliteLedger,
 };
 use uuid::Uuid;
 
@@ -13,15 +13,23 @@ use crate::cluster;
 
 /// What every test of a suite gets.
 pub(crate) trait Store:
-    ClaimStore + SettlementStore + PayeeStore + PaymentRecords + Clone + std::fmt::Debug + 'static
+    DeferredStore
+    + SettlementStore
+    + PayeeStore
+    + PaymentRecords
+    + DebtRecords
+    + Clone
+    + std::fmt::Debug
+    + 'static
 {
 }
 
 impl<T> Store for T where
-    T: ClaimStore
+    T: DeferredStore
         + SettlementStore
         + PayeeStore
         + PaymentRecords
+        + DebtRecords
         + Clone
         + std::fmt::Debug
         + 'static
