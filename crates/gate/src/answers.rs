@@ -99,6 +99,14 @@ impl Refusal {
         }
     }
 
+    /// With the receipt of the money that moved, if this says that it is owed.
+    pub(crate) fn with_receipt_if_owed(mut self, receipt: SettleResponse) -> Self {
+        if self.code == Reason::PaymentOwed.code() {
+            self.receipt = Some(Box::new(receipt));
+        }
+        self
+    }
+
     /// With another status than the reason's own.
     pub(crate) const fn with_status(mut self, status: StatusCode) -> Self {
         self.status = status.as_u16();

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::books::{self, DeferredConfig};
 use crate::error::GateError;
 use crate::limits;
 use crate::origin::Origin;
@@ -28,6 +29,8 @@ pub struct GateConfig {
     /// The facilitator keeps its reply to every settle id, as ours does. With a foreign one, whose
     /// refusal of a repeated question proves nothing about the first, leave it `false`.
     pub facilitator_remembers: bool,
+    /// How much may be served before it is settled. Required if a route is deferred.
+    pub deferred: Option<DeferredConfig>,
 }
 
 impl GateConfig {
@@ -42,6 +45,7 @@ impl GateConfig {
             answer_retention: limits::ANSWER_RETENTION,
             limits: GateLimits::default(),
             facilitator_remembers: false,
+            deferred: None,
         }
     }
 
@@ -63,6 +67,7 @@ impl GateConfig {
             let route = self.routes.get(index).map(|route| route.name.clone());
             found.push(GateError::Route { route: route.unwrap_or_default(), fault });
         }
+        found.extend(books::faults(&self.routes, self.deferred.as_ref()));
         found
     }
 }

@@ -77,11 +77,11 @@ pub enum RouteFault {
         /// What is wrong with it.
         why: &'static str,
     },
-    /// A settle mode of a later version.
-    #[error("settle = {mode:?} is not supported by this version; use \"before-response\"")]
-    SettleMode {
-        /// Name of the mode.
-        mode: &'static str,
+    /// Money is to follow the answer, and nothing says how much of it may be missing.
+    #[error("its money is deferred, and no exposure is configured for its option {index}")]
+    NoExposureLimit {
+        /// Position of the option, from 0.
+        index: usize,
     },
     /// The upstream timeout is zero or too long.
     #[error("its upstream timeout must be above 0 and at most {limit_secs} s")]

@@ -12,7 +12,7 @@ use faregate_protocol::{Reason, SettleResponse};
 use faregate_telemetry::crash_point;
 use futures::future::BoxFuture;
 use http::{Request, Response, header};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tracing::Instrument;
 
 use crate::answers::Refusal;
@@ -21,9 +21,11 @@ use crate::cors;
 use crate::gate::{Gate, Working};
 use crate::kept_answer::{self, Unreadable};
 use crate::lease::{Lease, Stop};
-use crate::route::Route;
+use crate::receipt;
+use crate::route::{Route, SettleMode};
 use crate::version::Version;
 
+mod before_run;
 mod claim;
 mod held_back;
 mod known;
@@ -36,8 +38,9 @@ mod verify;
 use held_back::Room;
 use known::Standing;
 use outcome::Outcome;
-use present::Presented;
+pub(crate) use present::Presented;
 use run::Ran;
+pub(crate) use verify::Seen;
 
 /// The resource behind the gate, to be run at most once.
 pub(crate) type Run = Box<
@@ -47,7 +50,7 @@ pub(crate) type Run = Box<
 
 /// What a flow has come to.
 enum End {
-    /// Paid, held, and not granted yet.
+    /// Paid or on the books, held, and not granted yet.
     Ready(Box<Ready>),
     /// Granted before: the same answer again.
     Repeated { answer: Response<GateBody>, transaction: String },
@@ -61,6 +64,8 @@ struct Ready {
     answer: StoredAnswer,
     receipt: SettleResponse,
     version: Version,
+    /// Who asks for the money once the answer was granted.
+    asks_later: Option<Arc<Notify>>,
 }
 
 /// Answers a request on a priced route.
@@ -143,10 +148,13 @@ async fn pursue_detached(
 impl Ready {
     /// The compare-and-set on disk after which the first byte may leave.
     async fn grant(self) -> Result<Response<GateBody>, Refusal> {
-        let Self { lease, answer, receipt, version } = self;
+        let Self { lease, answer, receipt, version, asks_later } = self;
         let answer = with_receipt(lease.open(answer).await, &receipt, version)?;
         match lease.grant().await {
             Ok(()) => {
+                if let Some(dispatcher) = asks_later {
+                    dispatcher.notify_one();
+                }
                 crash_point!("G12", soon);
                 Ok(answer)
             }
@@ -183,11 +191,13 @@ async fn pursue(gate: &Arc<Gate>, presented: Presented, run: Run) -> Result<End,
     let (version, key) = (presented.version, presented.key);
     match known::standing(gate, &presented).await? {
         Standing::Fresh => fresh(gate, presented, run).await,
-        Standing::Paid { lease, receipt, answer: Some(answer) } => {
-            Ok(End::Ready(Box::new(Ready { lease, answer, receipt: *receipt, version })))
+        Standing::Ready { lease, receipt, answer } => {
+            let asks_later = (!receipt.success).then(|| gate.dispatcher()).flatten();
+            let receipt = *receipt;
+            Ok(End::Ready(Box::new(Ready { lease, answer, receipt, version, asks_later })))
         }
-        Standing::Paid { lease, receipt, answer: None } => {
-            paid_before(gate, presented, run, lease, *receipt).await
+        Standing::Unserved { lease, receipt, from } => {
+            unserved(gate, presented, run, (lease, from), *receipt).await
         }
         Standing::Granted { receipt, answer } => {
             let opened = kept_answer::open(&gate.store, key, answer).await;
@@ -197,14 +207,28 @@ async fn pursue(gate: &Arc<Gate>, presented: Presented, run: Run) -> Result<End,
     }
 }
 
-/// Verify, claim, run, keep the answer, settle.
+/// Verify, claim, and on in the order of the route.
 async fn fresh(gate: &Arc<Gate>, presented: Presented, run: Run) -> Result<End, Refusal> {
     if let Some(unfit) = presented.unfit {
         return Err(Refusal::of(unfit));
     }
-    verify::verify(gate, &presented).await?;
-    let mut lease = claim::claim(gate, &presented).await?;
+    let seen = verify::verify(gate, &presented).await?;
+    let claim::Held { lease, on_the_books } = claim::claim(gate, &presented, &seen).await?;
     crash_point!("G3");
+    if presented.route.settle == SettleMode::BeforeRun {
+        return before_run::fresh(gate, presented, run, lease).await;
+    }
+    run_first(gate, presented, run, lease, on_the_books).await
+}
+
+/// Run, keep the answer, and settle unless the money is on the books and follows.
+async fn run_first(
+    gate: &Arc<Gate>,
+    presented: Presented,
+    run: Run,
+    mut lease: Lease,
+    on_the_books: bool,
+) -> Result<End, Refusal> {
     if !presented.route.rerun && !lease.start_handler().await.map_err(nothing_sent)? {
         release(&mut lease, Reason::HandlerInterrupted.code()).await?;
         return Err(Refusal::of(Reason::HandlerInterrupted));
@@ -217,8 +241,13 @@ async fn fresh(gate: &Arc<Gate>, presented: Presented, run: Run) -> Result<End, 
             crash_point!("G6");
             lease.keep(&answer, &asked).await.map_err(nothing_sent)?;
             crash_point!("G7");
-            let receipt = settle::first(gate, &mut lease, &asked, &payer).await?;
-            Ok(End::Ready(Box::new(Ready { lease, answer, receipt, version })))
+            let (receipt, asks_later) = if on_the_books {
+                let network = &asked.payment_requirements.network;
+                (receipt::pending(network, "", &payer), gate.dispatcher())
+            } else {
+                (settle::first(gate, &mut lease, &asked, &payer).await?, None)
+            };
+            Ok(End::Ready(Box::new(Ready { lease, answer, receipt, version, asks_later })))
         }
         Ran::Failed(answer) => {
             release(&mut lease, "handler_failed").await?;
@@ -229,6 +258,24 @@ async fn fresh(gate: &Arc<Gate>, presented: Presented, run: Run) -> Result<End, 
             Err(Refusal::of(reason))
         }
     }
+}
+
+/// The money moved and there is no answer for it.
+async fn unserved(
+    gate: &Arc<Gate>,
+    presented: Presented,
+    run: Run,
+    (lease, from): (Lease, ClaimState),
+    receipt: SettleResponse,
+) -> Result<End, Refusal> {
+    let was_running = from == ClaimState::Executing;
+    if was_running && !presented.route.rerun {
+        return Err(owe(lease, from, &receipt, Reason::HandlerInterrupted.code()).await);
+    }
+    if was_running || presented.route.settle == SettleMode::BeforeRun {
+        return before_run::serve(gate, presented, run, (lease, from), receipt).await;
+    }
+    paid_before(gate, presented, run, lease, receipt).await
 }
 
 /// There is nothing to settle for.
@@ -247,11 +294,13 @@ async fn paid_before(
 ) -> Result<End, Refusal> {
     let (unproven, version) = (settle::unproven(&receipt), presented.version);
     if !presented.route.rerun {
-        return Err(owe(lease, &receipt).await);
+        let why = Reason::HandlerInterrupted.code();
+        return Err(owe(lease, ClaimState::Settled, &receipt, why).await);
     }
     match run::run(gate, presented, run, Room::Memory, &lease).await {
         Ok(Ran::Good(answer)) => {
-            Ok(End::Ready(Box::new(Ready { lease, answer, receipt, version })))
+            let asks_later = None;
+            Ok(End::Ready(Box::new(Ready { lease, answer, receipt, version, asks_later })))
         }
         Ok(Ran::Failed(mut answer)) => {
             // Still redeemable: the receipt tells the buyer not to pay again.
@@ -262,14 +311,14 @@ async fn paid_before(
     }
 }
 
-/// The money moved, the answer is lost, and the handler must not run again.
-async fn owe(mut lease: Lease, receipt: &SettleResponse) -> Refusal {
-    let evidence = serde_json::json!({ "reason": Reason::HandlerInterrupted.code() });
-    let stored = lease.step(ClaimState::Settled, ClaimState::Credit, None, evidence).await;
+/// The money moved and its answer cannot be given: the payee owes it.
+async fn owe(mut lease: Lease, from: ClaimState, receipt: &SettleResponse, why: &str) -> Refusal {
+    let evidence = serde_json::json!({ "reason": why });
+    let stored = lease.step(from, ClaimState::Credit, None, evidence).await;
     match stored {
         Ok(()) => {
             let transaction = receipt.transaction.as_str();
-            tracing::error!(transaction, "paid, and the answer is lost; the payer is owed");
+            tracing::error!(transaction, why, "paid, and not served; the payer is owed");
             Refusal::of(Reason::PaymentOwed).with_transaction(transaction)
         }
         Err(_) => Refusal::pending(settle::unproven(receipt)),

@@ -3,14 +3,18 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use faregate_ledger::{Claim, ClaimState, ClaimStore, Claimed, Hold, LedgerError, NewClaim};
-use faregate_protocol::{Facilitator, PaymentKey, PaymentRequired};
+use faregate_ledger::{
+    Claim, ClaimState, ClaimStore, Claimed, DeferredClaim, DeferredStore, ExposureLimits, Hold,
+    LedgerError, NewClaim,
+};
+use faregate_protocol::{Facilitator, PaymentKey, PaymentRequest, PaymentRequired};
 use faregate_telemetry::Metrics;
 use http::Uri;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::backoff::Backoff;
+use crate::books::{self, Books, DeferredConfig};
 use crate::challenge::challenge;
 use crate::config::{GateConfig, GateLimits};
 use crate::error::GateError;
@@ -34,6 +38,8 @@ pub struct Gate {
     pub(crate) facilitator: Arc<dyn Facilitator>,
     pub(crate) metrics: Metrics,
     pub(crate) backoff: Backoff,
+    pub(crate) books: Option<Books>,
+    deferred: Option<DeferredConfig>,
     running: watch::Sender<usize>,
 }
 
@@ -53,8 +59,12 @@ impl Gate {
             return Err(GateError::Lease { lease_ms: config.lease_ms, min, max });
         }
         let origin: Origin = config.origin.parse()?;
+        if let Some(fault) = books::faults(&config.routes, config.deferred.as_ref()).next() {
+            return Err(fault);
+        }
+        let routes = config.routes.into_iter().map(Route::advertised).collect();
         Ok(Self {
-            table: RouteTable::new(config.routes, config.unmatched, origin.clone())?,
+            table: RouteTable::new(routes, config.unmatched, origin.clone())?,
             origin,
             limits: config.limits,
             facilitator_remembers: config.facilitator_remembers,
@@ -64,8 +74,18 @@ impl Gate {
             facilitator,
             metrics,
             backoff: Backoff::default(),
+            books: None,
+            deferred: config.deferred,
             running: watch::Sender::new(0),
         })
+    }
+
+    /// With the books of deferred money, which must be those of the same ledger. Without them,
+    /// routes with `settle = "deferred"` settle before they answer.
+    #[must_use]
+    pub fn with_books(mut self, store: Arc<dyn DeferredStore>) -> Self {
+        self.books = self.deferred.clone().map(|config| Books::new(store, config, &self.limits));
+        self
     }
 
     /// The price table.
@@ -108,6 +128,27 @@ impl Gate {
             Claimed::Won(hold) => Won::Yes(self.lease(hold, asked_at)),
             Claimed::Exists(claim) => Won::No(claim),
         })
+    }
+
+    /// Claims a payment with its money to follow; the usual way if the books have no room for it.
+    pub(crate) async fn claim_deferred(
+        &self,
+        books: &Books,
+        new: &NewClaim,
+        request: &PaymentRequest,
+        limits: ExposureLimits,
+    ) -> Result<(Won, bool), LedgerError> {
+        let asked_at = Instant::now();
+        match books.store.claim_deferred(new, self.lease_ms, request, limits).await? {
+            DeferredClaim::Claimed(Claimed::Won(hold)) => {
+                Ok((Won::Yes(self.lease(hold, asked_at)), true))
+            }
+            DeferredClaim::Claimed(Claimed::Exists(claim)) => Ok((Won::No(claim), false)),
+            DeferredClaim::Refused(why) => {
+                self.metrics.not_deferred(books::why_not(why));
+                Ok((self.claim(new).await?, false))
+            }
+        }
     }
 
     /// Takes a claim over whose holder is gone; see [`ClaimStore::take_over`].

@@ -111,7 +111,13 @@ impl Lease {
         self.store.start_handler(&self.hold).await.map_err(Stop::Ledger)?.ok_or(Stop::Lost)
     }
 
-    /// VERIFIED to EXECUTED, with the answer and the payment as it will be asked to be settled.
+    /// VERIFIED to SETTLING before anything ran, with the payment as it is asked to be settled.
+    pub(crate) async fn settle_first(&mut self, request: &PaymentRequest) -> Result<(), Stop> {
+        held(self.store.settle_first(&self.hold, request).await)
+    }
+
+    /// VERIFIED to EXECUTED or DEFERRED, or EXECUTING to ANSWERED, with the answer and the payment
+    /// as it is asked to be settled.
     pub(crate) async fn keep(
         &mut self,
         answer: &StoredAnswer,
@@ -120,7 +126,7 @@ impl Lease {
         held(self.store.keep_answer(&self.hold, answer, request).await)
     }
 
-    /// SETTLED to GRANTED, once for ever. Anything but `Ok` means: send nothing. Where the ledger
+    /// SETTLED, ANSWERED or DEFERRED to GRANTED, once for ever. Anything but `Ok` means: send nothing. Where the ledger
     /// stored it all the same, the buyer's retry gets the answer that was kept.
     ///
     /// A client that hangs up meanwhile does not break it off: a statement that is dropped half-way

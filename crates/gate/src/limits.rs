@@ -106,3 +106,25 @@ pub const MAX_HEADER_FIELDS: usize = 100;
 pub const MAX_CONNECTIONS: usize = 10_000;
 /// Default time that open requests have to end after shutdown was asked for.
 pub const DRAIN: Duration = Duration::from_secs(10);
+/// Default time an authorization must have left for its money to follow its answer.
+pub const DEFERRED_MIN_LEFT: Duration = Duration::from_secs(60);
+/// Default number of deferred settlements that are asked for at once.
+pub const DISPATCH_AT_ONCE: usize = 64;
+/// How often the dispatcher looks if nobody wakes it.
+pub const DISPATCH_EVERY: Duration = Duration::from_millis(250);
+/// Rows that are taken from the queue in one transaction.
+pub const DISPATCH_BATCH: usize = 32;
+/// What the lease on such a row has beyond the time of one question.
+pub const DISPATCH_MARGIN: Duration = Duration::from_secs(4);
+/// First wait before a deferred settlement is asked about again; it doubles.
+pub const DISPATCH_PAUSE: Duration = Duration::from_millis(500);
+/// Longest such wait while the authorization lives.
+pub const MAX_DISPATCH_PAUSE: Duration = Duration::from_secs(15);
+/// Rows whose authorization has ended that become debts in one round.
+pub const EXPIRE_BATCH: u32 = 100;
+/// How often exposure and debts are measured.
+pub const MEASURE_EVERY: Duration = Duration::from_secs(2);
+/// Default time the dispatcher has to empty the queue after shutdown was asked for.
+pub const DISPATCH_DRAIN: Duration = Duration::from_secs(10);
+/// Settlements whose duration the prediction remembers.
+pub const FORECAST_SAMPLES: usize = 256;

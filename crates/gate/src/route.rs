@@ -8,6 +8,11 @@ use crate::error::RouteFault;
 use crate::limits;
 use crate::pattern::Pattern;
 
+/// In `extra` of an option: the order in which it is paid and served.
+const PAYMENT_FLOW: &str = "paymentFlow";
+/// Settled before the handler runs.
+const UPFRONT: &str = "upfront";
+
 /// When the money of a route moves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SettleMode {
@@ -15,10 +20,12 @@ pub enum SettleMode {
     /// irreversible effects.
     #[default]
     BeforeResponse,
-    /// The money moves, then the handler runs. Refused at construction: not in this version.
+    /// The money moves, then the handler runs, then the answer leaves. For handlers that are dear
+    /// or cannot be taken back; if one fails, the payer is owed.
     BeforeRun,
-    /// The answer leaves and the money moves from a queue. Refused at construction: not in this
-    /// version.
+    /// The answer leaves, and the money follows from a queue, for as long as what is served and
+    /// not settled stays within the configured exposure; beyond it, as
+    /// [`SettleMode::BeforeResponse`]. What can be lost is at most that exposure.
     Deferred,
 }
 
@@ -97,6 +104,19 @@ impl Route {
         }
     }
 
+    /// As it is offered: options whose money moves before the handler runs say so.
+    pub(crate) fn advertised(mut self) -> Self {
+        if self.settle == SettleMode::BeforeRun
+            && let Access::Priced(options) = &mut self.access
+        {
+            for option in options {
+                let extra = option.extra.get_or_insert_default();
+                extra.entry(PAYMENT_FLOW).or_insert_with(|| UPFRONT.into());
+            }
+        }
+        self
+    }
+
     /// The options; none for a free route.
     #[must_use]
     pub fn options(&self) -> &[PaymentRequirements] {
@@ -122,9 +142,6 @@ impl Route {
             found.push(RouteFault::Name { limit: name_limit });
         }
         found.extend(Pattern::read(&self.matcher).err());
-        if self.settle != SettleMode::BeforeResponse {
-            found.push(RouteFault::SettleMode { mode: self.settle.name() });
-        }
         if self.upstream_timeout.is_zero() || self.upstream_timeout > limits::MAX_UPSTREAM_TIMEOUT {
             let limit_secs = limits::MAX_UPSTREAM_TIMEOUT.as_secs();
             found.push(RouteFault::UpstreamTimeout { limit_secs });

@@ -3,7 +3,9 @@
 //!
 //! Where nothing was sent (VERIFIED) the claim is released. Where the answer is kept and settle was
 //! never asked (EXECUTED) it waits for the buyer, who gets that answer for the asking, and is
-//! released when there is too little time left to settle. Where settle was asked (SETTLING,
+//! released when there is too little time left to settle; so does one whose money is on the books
+//! (DEFERRED). Where a handler was interrupted that must not run again and is paid for (EXECUTING),
+//! the payer is owed. Where settle was asked (SETTLING,
 //! UNRESOLVED) the question is repeated as it was kept, under the same settle id, and the outcome
 //! is recorded. It never grants: only a request can take an answer away.
 //!
@@ -14,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use faregate_ledger::{Claim, ClaimState, LedgerError};
+use faregate_protocol::Reason;
 use futures::{StreamExt, stream};
 use serde_json::json;
 use tokio::task::JoinHandle;
@@ -62,6 +65,9 @@ impl Gate {
         if let Err(error) = self.release_abandoned().await {
             tracing::warn!(%error, "abandoned claims could not be released");
         }
+        if let Err(error) = self.owe_interrupted().await {
+            tracing::warn!(%error, "interrupted handlers could not be looked after");
+        }
         match self.due_settlements().await {
             Ok(due) => {
                 let ask = |claim| self.ask_about(claim);
@@ -94,8 +100,9 @@ impl Gate {
     async fn release_abandoned(&self) -> Result<(), LedgerError> {
         // Apart, so that those that wait for their buyer leave the others their share of a round.
         let verified = self.unheld(ClaimState::Verified).await?;
-        let executed = self.unheld(ClaimState::Executed).await?;
-        let late = executed.into_iter().filter(settle::is_too_late);
+        let mut kept = self.unheld(ClaimState::Executed).await?;
+        kept.extend(self.unheld(ClaimState::Deferred).await?);
+        let late = kept.into_iter().filter(settle::is_too_late);
         for claim in verified.into_iter().chain(late) {
             let Some(mut lease) = self.take_over(&claim.new.key, claim.state).await? else {
                 continue;
@@ -103,6 +110,27 @@ impl Gate {
             let evidence = json!({ "reason": "holder gone" });
             // Whoever has moved it meanwhile is in charge of it.
             let _ = lease.step(claim.state, ClaimState::Released, None, evidence).await;
+        }
+        Ok(())
+    }
+
+    /// They are paid for, their handler was interrupted, and it must not run again. One that may
+    /// run again waits for its buyer.
+    async fn owe_interrupted(&self) -> Result<(), LedgerError> {
+        let once = |claim: &Claim| {
+            self.table.routes().any(|route| route.name == claim.new.route && !route.rerun)
+        };
+        let executing = self.unheld(ClaimState::Executing).await?;
+        for claim in executing.into_iter().filter(once) {
+            let Some(mut lease) = self.take_over(&claim.new.key, claim.state).await? else {
+                continue;
+            };
+            let evidence = json!({ "reason": Reason::HandlerInterrupted.code() });
+            let owed = lease.step(claim.state, ClaimState::Credit, None, evidence).await;
+            if owed.is_ok() {
+                let payment = claim.new.key.short();
+                tracing::error!(payment, "paid, and not served; the payer is owed");
+            }
         }
         Ok(())
     }

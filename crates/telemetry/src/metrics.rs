@@ -37,6 +37,13 @@ const PAYMENTS_PER_TRANSACTION: &str = "faregate_payments_per_transaction";
 const BUILD: &str = "faregate_build";
 const SIGNER_BALANCE: &str = "faregate_signer_balance_wei";
 const UNRESOLVED_PAYMENTS: &str = "faregate_unresolved_payments";
+const EXPOSURE: &str = "faregate_deferred_exposure_units";
+const DEFERRED_QUEUE: &str = "faregate_deferred_queue_depth";
+const DEFERRED_OLDEST: &str = "faregate_deferred_oldest_age_seconds";
+const DEFERRED_ASIDE: &str = "faregate_deferred_quarantined";
+const NOT_DEFERRED: &str = "faregate_not_deferred";
+const OPEN_DEBTS: &str = "faregate_open_debts";
+const OPEN_DEBT_UNITS: &str = "faregate_open_debt_units";
 
 const DURATION_BUCKETS_SECS: [f64; 6] = [0.1, 0.5, 1.0, 2.0, 5.0, 10.0];
 const GAS_BUCKETS: [f64; 5] = [50_000.0, 100_000.0, 150_000.0, 200_000.0, 250_000.0];
@@ -47,6 +54,7 @@ const SCHEMES: [&str; 2] = ["exact", "upto"];
 const OTHER: &str = "other";
 /// Signers come from the operator's configuration; this bounds a mistake, not an attacker.
 const MAX_SIGNERS: usize = 256;
+const MILLIS_PER_SEC: u64 = 1000;
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct AttemptLabels {
@@ -79,6 +87,24 @@ struct SignerLabels {
     signer: Arc<str>,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct AssetLabels {
+    network: Arc<str>,
+    asset: Arc<str>,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct DebtLabels {
+    debtor: &'static str,
+    network: Arc<str>,
+    asset: Arc<str>,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct WhyLabels {
+    why: &'static str,
+}
+
 #[derive(Clone, Copy)]
 struct Buckets(&'static [f64]);
 
@@ -105,6 +131,13 @@ struct Inner {
     signer_balance: Family<SignerLabels, BalanceGauge>,
     unresolved_payments: Gauge,
     endpoints: Endpoints,
+    exposure: Family<AssetLabels, Gauge>,
+    deferred_queue: Gauge,
+    deferred_oldest_secs: Gauge,
+    deferred_aside: Gauge,
+    not_deferred: Family<WhyLabels, Counter>,
+    open_debts: Family<DebtLabels, Gauge>,
+    open_debt_units: Family<DebtLabels, Gauge>,
 }
 
 /// The registry of one process. Cheap to clone; clones count into the same series.
@@ -138,6 +171,13 @@ impl Metrics {
             signer_balance: Family::default(),
             unresolved_payments: Gauge::default(),
             endpoints: Endpoints::default(),
+            exposure: Family::default(),
+            deferred_queue: Gauge::default(),
+            deferred_oldest_secs: Gauge::default(),
+            deferred_aside: Gauge::default(),
+            not_deferred: Family::default(),
+            open_debts: Family::default(),
+            open_debt_units: Family::default(),
         };
         inner.register();
         Self { inner: Arc::new(inner) }
@@ -201,7 +241,7 @@ impl Metrics {
     /// Balance of a signer of the configuration, in wei (a double is exact enough for a graph and
     /// decides nothing). `faregate_signer_balance_wei`.
     pub fn signer_balance(&self, network: &str, signer: &str, wei: u128) {
-        let labels = SignerLabels { network: self.network(network), signer: self.signer(signer) };
+        let labels = SignerLabels { network: self.network(network), signer: self.named(signer) };
         self.inner.signer_balance.get_or_create_owned(&labels).set(wei as f64);
     }
 
@@ -214,6 +254,47 @@ impl Metrics {
     #[must_use]
     pub fn rpc_endpoint(&self, network: &str, endpoint: &str) -> EndpointMetrics {
         self.inner.endpoints.of(self.network(network), endpoint)
+    }
+
+    /// What was served and is not proven settled, in atomic units of an asset of the
+    /// configuration. `faregate_deferred_exposure_units`.
+    pub fn exposure(&self, network: &str, asset: &str, units: i64) {
+        let labels = AssetLabels { network: self.network(network), asset: self.named(asset) };
+        self.inner.exposure.get_or_create_owned(&labels).set(units);
+    }
+
+    /// Deferred settlements that are due, those that wait for an operator, and the age of the
+    /// oldest that is due. `faregate_deferred_queue_depth`, `faregate_deferred_quarantined`,
+    /// `faregate_deferred_oldest_age_seconds`.
+    pub fn deferred_queue(&self, depth: u64, aside: u64, oldest_ms: u64) {
+        let stored = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        self.inner.deferred_queue.set(stored(depth));
+        self.inner.deferred_aside.set(stored(aside));
+        self.inner.deferred_oldest_secs.set(stored(oldest_ms / MILLIS_PER_SEC));
+    }
+
+    /// Counts a payment on a deferred route that was settled before its answer, and why.
+    /// `faregate_not_deferred_total`.
+    pub fn not_deferred(&self, why: &'static str) {
+        self.inner.not_deferred.get_or_create_owned(&WhyLabels { why }).inc();
+    }
+
+    /// All open debts: who owes them (`payee`, `payer`), network and asset, how many, how much in
+    /// atomic units. `faregate_open_debts`, `faregate_open_debt_units`.
+    pub fn open_debts<'a>(
+        &self,
+        debts: impl Iterator<Item = ((&'static str, &'a str, &'a str), u64, i64)>,
+    ) {
+        // What is not named any more is not owed any more.
+        self.inner.open_debts.clear();
+        self.inner.open_debt_units.clear();
+        for ((debtor, network, asset), count, units) in debts {
+            let (network, asset) = (self.network(network), self.named(asset));
+            let labels = DebtLabels { debtor, network, asset };
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            self.inner.open_debts.get_or_create_owned(&labels).inc_by(count);
+            self.inner.open_debt_units.get_or_create_owned(&labels).inc_by(units);
+        }
     }
 
     /// The OpenMetrics text of all series; serve it as [`CONTENT_TYPE`].
@@ -229,7 +310,8 @@ impl Metrics {
         self.inner.networks.get(name).unwrap_or(&self.inner.other).clone()
     }
 
-    fn signer(&self, address: &str) -> Arc<str> {
+    /// Signers and assets, as far as there is room.
+    fn named(&self, address: &str) -> Arc<str> {
         let mut seen = self.inner.signers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = seen.get(address) {
             return known.clone();
@@ -289,6 +371,42 @@ impl Inner {
             "Payments that were sent and are not proven either way",
             self.unresolved_payments.clone(),
         );
+        self.register_deferred();
+    }
+
+    fn register_deferred(&mut self) {
+        let registry = &mut self.registry;
+        registry.register(
+            EXPOSURE,
+            "Served and not proven settled, in atomic units",
+            self.exposure.clone(),
+        );
+        registry.register(
+            DEFERRED_QUEUE,
+            "Deferred settlements that are due",
+            self.deferred_queue.clone(),
+        );
+        registry.register(
+            DEFERRED_OLDEST,
+            "Age of the oldest deferred settlement that is due, in seconds",
+            self.deferred_oldest_secs.clone(),
+        );
+        registry.register(
+            DEFERRED_ASIDE,
+            "Deferred settlements that wait for an operator",
+            self.deferred_aside.clone(),
+        );
+        registry.register(
+            NOT_DEFERRED,
+            "Payments on deferred routes that were settled before their answer",
+            self.not_deferred.clone(),
+        );
+        registry.register(OPEN_DEBTS, "Debts that are open", self.open_debts.clone());
+        registry.register(
+            OPEN_DEBT_UNITS,
+            "Debts that are open, in atomic units",
+            self.open_debt_units.clone(),
+        );
     }
 }
 
@@ -341,6 +459,11 @@ mod tests {
         endpoint.breaker(2);
         endpoint.score(125);
         endpoint.lag_blocks(9);
+        metrics.exposure(BASE, "0xusd", 10_000);
+        metrics.deferred_queue(3, 1, 2_500);
+        metrics.not_deferred("payer_limit");
+        metrics.open_debts([(("payee", BASE, "0xusd"), 1, 1)].into_iter());
+        metrics.open_debts([(("payer", BASE, "0xusd"), 2, 700)].into_iter());
         let guard = metrics.active_payment(BASE);
         for line in [
             r#"x402_payment_attempts_total{network="eip155:84532",scheme="exact",status="settled"} 1"#,
@@ -361,12 +484,20 @@ mod tests {
             r#"faregate_rpc_breaker{network="eip155:84532",endpoint="1 example.com"} 2"#,
             r#"faregate_rpc_score_per_mille{network="eip155:84532",endpoint="1 example.com"} 125"#,
             r#"faregate_rpc_lag_blocks{network="eip155:84532",endpoint="1 example.com"} 9"#,
+            r#"faregate_deferred_exposure_units{network="eip155:84532",asset="0xusd"} 10000"#,
+            "faregate_deferred_queue_depth 3",
+            "faregate_deferred_quarantined 1",
+            "faregate_deferred_oldest_age_seconds 2",
+            r#"faregate_not_deferred_total{why="payer_limit"} 1"#,
+            r#"faregate_open_debts{debtor="payer",network="eip155:84532",asset="0xusd"} 2"#,
+            r#"faregate_open_debt_units{debtor="payer",network="eip155:84532",asset="0xusd"} 700"#,
             concat!(r#"faregate_build_info{version=""#, env!("CARGO_PKG_VERSION"), r#""} 1"#),
         ] {
             assert_scraped(&metrics, line);
         }
         drop(guard);
         assert_scraped(&metrics, r#"x402_active_payments{network="eip155:84532"} 0"#);
+        assert!(!metrics.render().contains("payee"), "what is paid back is not owed");
         assert!(metrics.render().ends_with("# EOF\n"));
     }
 

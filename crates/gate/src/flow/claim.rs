@@ -8,17 +8,45 @@ use uuid::Uuid;
 
 use super::known;
 use super::present::Presented;
+use super::verify::Seen;
 use crate::answers::Refusal;
 use crate::gate::{Gate, Won};
 use crate::lease::{Lease, Stop};
 
+/// A claim that was won.
+pub(super) struct Held {
+    pub(super) lease: Lease,
+    /// Its amount counts as exposure, and its money follows the answer.
+    pub(super) on_the_books: bool,
+}
+
 /// Inserts the payment key. One of any number of requests wins.
-pub(super) async fn claim(gate: &Gate, presented: &Presented) -> Result<Lease, Refusal> {
-    let claimed = gate.claim(&new_claim(gate, presented)).await;
-    crash_point!("G2");
+pub(super) async fn claim(
+    gate: &Gate,
+    presented: &Presented,
+    seen: &Seen,
+) -> Result<Held, Refusal> {
+    let new = new_claim(gate, presented);
+    let claimed = match gate.room_for(presented, seen) {
+        None => {
+            let claimed = gate.claim(&new).await.map(|won| (won, false));
+            crash_point!("G2");
+            claimed
+        }
+        Some((books, limits)) => {
+            let claimed = gate.claim_deferred(books, &new, &presented.asked, limits).await;
+            crash_point!("A1");
+            claimed
+        }
+    };
     match claimed {
-        Ok(Won::Yes(lease)) => Ok(lease),
-        Ok(Won::No(claim)) => {
+        Ok((Won::Yes(lease), on_the_books)) => {
+            if on_the_books {
+                crash_point!("A2");
+            }
+            Ok(Held { lease, on_the_books })
+        }
+        Ok((Won::No(claim), _)) => {
             known::judge(presented, &claim)?;
             // Somebody was faster a moment ago; a retry finds out what they came to.
             Err(Refusal::of(Reason::PaymentInProgress))
@@ -31,7 +59,7 @@ pub(super) async fn claim(gate: &Gate, presented: &Presented) -> Result<Lease, R
     }
 }
 
-/// VERIFIED or EXECUTED to RELEASED: settle was never asked.
+/// VERIFIED, EXECUTED or DEFERRED to RELEASED: settle was never asked.
 pub(super) async fn release(lease: &mut Lease, from: ClaimState, why: &str) -> Result<(), Stop> {
     let evidence = json!({ "reason": why });
     lease.step(from, ClaimState::Released, None, evidence).await

@@ -23,7 +23,7 @@ pub(super) enum Held {
 /// Where a body may wait.
 #[derive(Clone, Copy)]
 pub(super) enum Room {
-    /// In memory, or in the ledger if it is large: the claim is VERIFIED.
+    /// In memory, or in the ledger if it is large: the claim is VERIFIED or EXECUTING.
     MemoryAndLedger,
     /// In memory only: the claim is past the state in which answers are kept.
     Memory,

@@ -1,7 +1,7 @@
 //! A payment that was presented before: what its claim says, and how a retry goes on from a claim
 //! whose holder is gone.
 
-use faregate_ledger::{Claim, ClaimState, LedgerError, StoredAnswer};
+use faregate_ledger::{Claim, ClaimState, DeferralState, LedgerError, StoredAnswer};
 use faregate_protocol::{PaymentRequest, Reason, SettleResponse};
 
 use super::present::Presented;
@@ -9,19 +9,29 @@ use super::{claim, nothing_sent, settle};
 use crate::answers::Refusal;
 use crate::gate::Gate;
 use crate::lease::{Lease, Stop};
+use crate::receipt;
 
 /// Where a payment stands for the request that presents it.
 pub(super) enum Standing {
     /// Nothing was ever sent for it: verify and claim.
     Fresh,
-    /// It is paid, and this request holds the claim.
-    Paid {
-        /// The claim, SETTLED; in a new epoch if no answer was kept.
+    /// Its answer is kept, and this request holds the claim: it is to be granted.
+    Ready {
+        /// The claim, SETTLED, ANSWERED or DEFERRED.
         lease: Lease,
         /// What the buyer gets for it.
         receipt: Box<SettleResponse>,
-        /// What it bought, if that was kept.
-        answer: Option<StoredAnswer>,
+        /// What it bought.
+        answer: StoredAnswer,
+    },
+    /// It is paid, no answer was kept, and this request holds the claim.
+    Unserved {
+        /// The claim, in a new epoch.
+        lease: Lease,
+        /// What the buyer gets for it.
+        receipt: Box<SettleResponse>,
+        /// SETTLED, or EXECUTING.
+        from: ClaimState,
     },
     /// It has bought its answer before.
     Granted {
@@ -42,6 +52,9 @@ pub(super) async fn standing(gate: &Gate, presented: &Presented) -> Result<Stand
         ClaimState::Executed => executed(gate, presented, &claim).await,
         ClaimState::Settling | ClaimState::Unresolved => asked(gate, presented, &claim).await,
         ClaimState::Settled => settled(gate, presented, paid(presented, &claim)).await,
+        ClaimState::Executing => interrupted(gate, presented, &claim).await,
+        ClaimState::Answered => answered(gate, presented, &claim).await,
+        ClaimState::Deferred => deferred(gate, presented, &claim).await,
         ClaimState::Granted => granted(gate, presented, &claim).await,
         // `judge` has answered for every other state but RELEASED.
         _ => Ok(Standing::Fresh),
@@ -95,7 +108,7 @@ async fn executed(gate: &Gate, presented: &Presented, claim: &Claim) -> Result<S
         return release(lease, claim).await;
     };
     let receipt = settle::first(gate, &mut lease, &request, &presented.payer).await?;
-    Ok(Standing::Paid { lease, receipt: Box::new(receipt), answer: Some(answer) })
+    Ok(Standing::Ready { lease, receipt: Box::new(receipt), answer })
 }
 
 async fn take_over_unsent(
@@ -121,7 +134,7 @@ async fn asked(gate: &Gate, presented: &Presented, claim: &Claim) -> Result<Stan
     let mut lease = taken.map_err(|_| pending())?.ok_or_else(in_progress)?;
     let receipt = settle::again(gate, &mut lease, claim, &request).await?;
     if let Some(answer) = kept(gate, presented, &receipt).await? {
-        return Ok(Standing::Paid { lease, receipt: Box::new(receipt), answer: Some(answer) });
+        return Ok(Standing::Ready { lease, receipt: Box::new(receipt), answer });
     }
     // The handler has to run again, which is a new epoch: hand the claim back first.
     let unproven = || Refusal::pending(settle::unproven(&receipt));
@@ -157,12 +170,54 @@ async fn settled(
     let pending = |_| Refusal::pending(settle::unproven(&receipt));
     let lease = taken.map_err(pending)?.ok_or_else(in_progress)?;
     let answer = kept(gate, presented, &receipt).await?;
-    Ok(Standing::Paid { lease, receipt: Box::new(receipt), answer })
+    let receipt = Box::new(receipt);
+    Ok(match answer {
+        Some(answer) => Standing::Ready { lease, receipt, answer },
+        None => Standing::Unserved { lease, receipt, from: ClaimState::Settled },
+    })
+}
+
+/// It is paid, and nobody is left who runs the handler.
+async fn interrupted(
+    gate: &Gate,
+    presented: &Presented,
+    claim: &Claim,
+) -> Result<Standing, Refusal> {
+    let receipt = Box::new(paid(presented, claim));
+    let taken = gate.take_over(&presented.key, claim.state).await;
+    let pending = |_| Refusal::pending(settle::unproven(&receipt));
+    let lease = taken.map_err(pending)?.ok_or_else(in_progress)?;
+    Ok(Standing::Unserved { lease, receipt, from: claim.state })
+}
+
+/// It is paid, and the handler has answered.
+async fn answered(gate: &Gate, presented: &Presented, claim: &Claim) -> Result<Standing, Refusal> {
+    let receipt = Box::new(paid(presented, claim));
+    let pending = || Refusal::pending(settle::unproven(&receipt));
+    let taken = gate.take_over(&presented.key, claim.state).await;
+    let lease = taken.map_err(|_| pending())?.ok_or_else(in_progress)?;
+    let answer = kept(gate, presented, &receipt).await?.ok_or_else(pending)?;
+    Ok(Standing::Ready { lease, receipt, answer })
+}
+
+/// The handler has answered, and the money is on the books: the answer may leave as long as there
+/// is time to ask for it.
+async fn deferred(gate: &Gate, presented: &Presented, claim: &Claim) -> Result<Standing, Refusal> {
+    let lease = take_over_unsent(gate, presented, claim).await?;
+    let is_offered = claim.new.requirements_hash == presented.requirements_hash;
+    if !is_offered || settle::is_too_late(claim) {
+        return release(lease, claim).await;
+    }
+    let answer = gate.store.find_answer(&presented.key).await.map_err(unread)?;
+    let Some(answer) = answer else { return release(lease, claim).await };
+    let network = &presented.asked.payment_requirements.network;
+    let receipt = Box::new(receipt::pending(network, "", &presented.payer));
+    Ok(Standing::Ready { lease, receipt, answer })
 }
 
 /// It has bought its answer: the same again, as long as it is kept.
 async fn granted(gate: &Gate, presented: &Presented, claim: &Claim) -> Result<Standing, Refusal> {
-    let receipt = Box::new(paid(presented, claim));
+    let receipt = Box::new(told(presented, claim));
     let answer = kept(gate, presented, &receipt).await?.ok_or_else(|| used(claim))?;
     Ok(Standing::Granted { receipt, answer })
 }
@@ -177,6 +232,19 @@ async fn kept(
         tracing::error!(%error, "a kept answer could not be read");
         Refusal::pending(settle::unproven(receipt))
     })
+}
+
+/// The receipt of an answer that left, wherever its money stands.
+fn told(presented: &Presented, claim: &Claim) -> SettleResponse {
+    let network = &presented.asked.payment_requirements.network;
+    match claim.deferral {
+        None | Some(DeferralState::Settled) => paid(presented, claim),
+        Some(DeferralState::NotCharged) => {
+            let payer = Some(presented.payer.clone());
+            SettleResponse::failed(Reason::PaymentNotCharged, network, None, payer)
+        }
+        Some(_) => receipt::pending(network, &claim.transaction, &presented.payer),
+    }
 }
 
 /// The receipt, as the ledger has it.

@@ -62,11 +62,12 @@ impl Outcome {
         match ended {
             Ok(End::Ready(ready)) => {
                 self.status = ABANDONED;
-                self.transaction = Some(ready.receipt.transaction.clone());
+                let transaction = ready.receipt.transaction.clone();
+                self.transaction = Some(transaction).filter(|hash| !hash.is_empty());
             }
             Ok(End::Repeated { transaction, .. }) => {
                 self.status = DUPLICATE;
-                self.transaction = Some(transaction.clone());
+                self.transaction = Some(transaction.clone()).filter(|hash| !hash.is_empty());
             }
             Ok(End::Failed(_)) => self.status = HANDLER_FAILED,
             Err(refusal) => self.refused(refusal),

@@ -23,18 +23,18 @@ use crate::route::Route;
 use crate::version::Version;
 
 /// A payment and the request it was presented for.
-pub(super) struct Presented {
-    pub(super) route: Arc<Route>,
+pub(crate) struct Presented {
+    pub(crate) route: Arc<Route>,
     /// The head, with the payment still in it.
     pub(super) parts: Parts,
     pub(super) body: Bytes,
     /// The version in which it was presented.
     pub(super) version: Version,
     /// The payment, translated to version 2, with the seller's **own** requirements.
-    pub(super) asked: PaymentRequest,
+    pub(crate) asked: PaymentRequest,
     pub(super) key: PaymentKey,
     pub(super) payer: String,
-    pub(super) valid_before: u64,
+    pub(crate) valid_before: u64,
     pub(super) payload_hash: [u8; 32],
     pub(super) requirements_hash: [u8; 32],
     pub(super) request_fp: [u8; 32],

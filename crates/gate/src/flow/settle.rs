@@ -4,7 +4,7 @@
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
-use faregate_ledger::{Claim, ClaimState};
+use faregate_ledger::{Claim, ClaimState, Due};
 use faregate_protocol::receipt::SettleMeaning;
 use faregate_protocol::{
     FacilitatorError, Network, PaymentRequest, Reason, SettleResponse, SettleTerms,
@@ -21,7 +21,7 @@ use crate::lease::{Lease, Stop};
 use crate::{facilitator_calls, limits, receipt};
 
 /// What the facilitator's answer means.
-enum Reply {
+pub(crate) enum Reply {
     Paid(SettleResponse),
     /// The money reached the payee, by a transaction that is not the facilitator's: another ledger
     /// may have sold it, so nothing is given for it here.
@@ -62,11 +62,37 @@ pub(super) async fn first(
 ) -> Result<SettleResponse, Refusal> {
     use ClaimState::{Executed, Settling};
     lease.step(Executed, Settling, None, json!({})).await.map_err(super::nothing_sent)?;
+    asked_first(gate, lease, request, payer).await
+}
+
+/// The same from VERIFIED, before anything ran.
+pub(super) async fn before_run(
+    gate: &Gate,
+    lease: &mut Lease,
+    request: &PaymentRequest,
+    payer: &str,
+) -> Result<SettleResponse, Refusal> {
+    lease.settle_first(request).await.map_err(super::nothing_sent)?;
+    asked_first(gate, lease, request, payer).await
+}
+
+async fn asked_first(
+    gate: &Gate,
+    lease: &mut Lease,
+    request: &PaymentRequest,
+    payer: &str,
+) -> Result<SettleResponse, Refusal> {
     crash_point!("G8");
     let question = Question { gate, request, settle_id: lease.settle_id(), payer };
     let reply = lease.while_held(question.ask_and_once_more()).await;
     let reply = reply.map_err(|_| Refusal::pending(question.pending("")))?;
-    record(&question, lease, Settling, reply).await
+    record(&question, lease, ClaimState::Settling, reply).await
+}
+
+/// Asks once about money that follows its answer, under the settle id of its claim.
+pub(crate) async fn about_deferred(gate: &Gate, request: &PaymentRequest, due: &Due) -> Reply {
+    let question = Question { gate, request, settle_id: due.settle_id, payer: &due.payer };
+    question.ask(gate.limits.settle_timeout).await
 }
 
 /// Repeats the question for a claim in SETTLING or UNRESOLVED that was taken over. `Ok`: SETTLED.

@@ -5,8 +5,11 @@
 
 mod abandoned;
 mod answers;
+mod before_run;
 mod captured_log;
+mod deferred;
 mod disconnect;
+mod dispatching;
 mod faulty_ledger;
 mod fingerprints;
 mod interrupted;

@@ -37,7 +37,7 @@ impl Front {
         let asked: Arc<dyn faregate_protocol::Facilitator> = facilitator.clone();
         let routes = vec![priced_route(), Route::priced("post", "/form", vec![requirements()])];
         let metrics = Metrics::new(["eip155:84532".to_owned()]);
-        let gate = Gate::new(config(routes), Arc::clone(&store), asked, metrics).unwrap();
+        let gate = Gate::new(config(routes), store.clone(), asked, metrics).unwrap();
         let mut proxied = ProxyConfig::new(ORIGIN.parse().unwrap());
         proxied.head_timeout = head_timeout;
         let proxy = ReverseProxy::new(upstream, proxied).unwrap();

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use faregate_gate::{
-    Access, ClientError, Gate, GateConfig, GateError, ReverseProxy, Route, RouteFault, RouteTable,
-    SettleMode, Unmatched, limits,
+    Access, AssetLimits, ClientError, DeferredConfig, Gate, GateConfig, GateError, ReverseProxy,
+    Route, RouteFault, RouteTable, SettleMode, Unmatched, limits,
 };
 use faregate_telemetry::Metrics;
 use url::Url;
 
 use crate::payment::requirements;
 use crate::scripted_facilitator::Scripted;
-use crate::world::{config, memory};
+use crate::world::{ORIGIN, config, memory};
 
 fn priced(name: &str, matcher: &str) -> Route {
     Route::priced(name, matcher, vec![requirements()])
@@ -41,11 +41,6 @@ fn a_route_that_cannot_be_sold_is_refused() {
     let mut free_of_charge = priced("a", "/a");
     free_of_charge.access = Access::Priced(vec![]);
     assert_eq!(fault(vec![free_of_charge]), RouteFault::NoOption);
-    for mode in [SettleMode::BeforeRun, SettleMode::Deferred] {
-        let mut route = priced("a", "/a");
-        route.settle = mode;
-        assert_eq!(fault(vec![route]), RouteFault::SettleMode { mode: mode.name() });
-    }
     let mut short = requirements();
     short.max_timeout_seconds = 45.into();
     let short = Route::priced("a", "/a", vec![short]);
@@ -94,7 +89,6 @@ fn routes_that_could_be_misread_are_refused() {
 #[test]
 fn every_fault_of_every_route_is_told_at_once() {
     let mut hopeless = priced("", "weather");
-    hopeless.settle = SettleMode::Deferred;
     hopeless.upstream_timeout = Duration::ZERO;
     hopeless.description = "x".repeat(limits::MAX_DESCRIPTION_BYTES + 1);
     let mut nowhere = requirements();
@@ -118,7 +112,6 @@ fn every_fault_of_every_route_is_told_at_once() {
     let wanted = [
         (1, RouteFault::Name { limit: limits::MAX_ROUTE_NAME_BYTES }),
         (1, RouteFault::Matcher(matcher)),
-        (1, RouteFault::SettleMode { mode: "deferred" }),
         (1, RouteFault::UpstreamTimeout { limit_secs }),
         (1, RouteFault::Description { limit: limits::MAX_DESCRIPTION_BYTES }),
         option("its scheme is not exact"),
@@ -170,4 +163,31 @@ fn an_upstream_is_an_origin() {
         assert!(matches!(error, ClientError::Upstream { .. }), "{bad}");
         assert!(!format!("{error} {error:?}").contains("canary"), "{error}");
     }
+}
+
+#[test]
+fn what_is_deferred_needs_a_limit_for_each_of_its_tokens() {
+    let mut other = requirements();
+    other.asset = format!("0x{:040}", 7);
+    let mut route = Route::priced("a", "/a", vec![requirements(), other]);
+    route.settle = SettleMode::Deferred;
+    let own = requirements();
+    let limits = AssetLimits {
+        network: own.network,
+        asset: own.asset.to_lowercase(),
+        payer: 20_000.into(),
+        total: 50_000.into(),
+    };
+    let mut config = GateConfig::new(ORIGIN, vec![route], Unmatched::Deny);
+    let fault = |index| GateError::Route {
+        route: "a".to_owned(),
+        fault: RouteFault::NoExposureLimit { index },
+    };
+    assert_eq!(config.check(), [fault(0), fault(1)]);
+    config.deferred = Some(DeferredConfig::new(vec![limits.clone()]));
+    assert_eq!(config.check(), [fault(1)]);
+    let asset = format!("0x{:040}", 7);
+    config.deferred =
+        Some(DeferredConfig::new(vec![limits.clone(), AssetLimits { asset, ..limits }]));
+    assert_eq!(config.check(), []);
 }

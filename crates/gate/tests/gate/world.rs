@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use faregate_gate::{Gate, GateBody, GateConfig, GateLayer, Route, Unmatched};
-use faregate_ledger::{ClaimState, ClaimStore, MemoryLedger, SqliteLedger};
+use faregate_ledger::{ClaimState, ClaimStore, DeferredStore, MemoryLedger, SqliteLedger};
 use faregate_protocol::{PaymentKey, PaymentRequired, SettleResponse, header as names};
 use faregate_telemetry::Metrics;
 use futures::future::BoxFuture;
@@ -137,11 +137,11 @@ pub(crate) fn answering(text: &'static str) -> Resource {
     Arc::new(move |_| Box::pin(async move { Response::new(GateBody::full(text)) }))
 }
 
-pub(crate) async fn sqlite() -> Arc<dyn ClaimStore> {
+pub(crate) async fn sqlite() -> Arc<dyn DeferredStore> {
     Arc::new(SqliteLedger::open_in_memory().await.unwrap())
 }
 
-pub(crate) fn memory() -> Arc<dyn ClaimStore> {
+pub(crate) fn memory() -> Arc<dyn DeferredStore> {
     Arc::new(MemoryLedger::new(Arc::new(unix_ms), Uuid::from_u128(7)))
 }
 
@@ -157,10 +157,30 @@ impl World {
     }
 
     pub(crate) fn with(store: Arc<dyn ClaimStore>, config: GateConfig, resource: Resource) -> Self {
+        Self::built(store, config, resource, |gate| gate)
+    }
+
+    /// Whose gate keeps books of deferred money in the same store.
+    pub(crate) fn with_books(
+        store: Arc<dyn DeferredStore>,
+        config: GateConfig,
+        resource: Resource,
+    ) -> Self {
+        let books = Arc::clone(&store);
+        Self::built(store, config, resource, |gate| gate.with_books(books))
+    }
+
+    fn built(
+        store: Arc<dyn ClaimStore>,
+        config: GateConfig,
+        resource: Resource,
+        finish: impl FnOnce(Gate) -> Gate,
+    ) -> Self {
         let facilitator = Arc::new(Scripted::default());
         let metrics = Metrics::new(["eip155:84532".to_owned()]);
         let asked = Arc::clone(&facilitator);
         let gate = Gate::new(config, Arc::clone(&store), asked, metrics.clone()).unwrap();
+        let gate = finish(gate);
         let runs = Arc::new(AtomicUsize::new(0));
         Self { gate: Arc::new(gate), store, facilitator, runs, metrics, resource }
     }
