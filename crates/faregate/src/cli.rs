@@ -8,7 +8,7 @@ use faregate_bench::BenchCommand;
 use faregate_telemetry::{LogConfig, LogFormat, logs};
 
 use crate::roles::Roles;
-use crate::{bench, config, dev, init, pay, payees, roles, server, settlements, token};
+use crate::{bench, config, debts, dev, init, pay, payees, roles, server, settlements, token};
 
 /// Charge for HTTP requests with signed stablecoin payments (x402).
 #[derive(Parser)]
@@ -50,6 +50,9 @@ enum Command {
     /// Look at payees: which ledger of claims each belongs to.
     #[command(subcommand)]
     Payees(payees::PayeesCommand),
+    /// Look at debts: of payees who did not serve, and of payers who have not paid.
+    #[command(subcommand)]
+    Debts(debts::DebtsCommand),
     /// Measure a facilitator or a gate under load, this one or another, on a chain of its own.
     #[command(subcommand)]
     Bench(BenchCommand),
@@ -110,6 +113,10 @@ impl Cli {
             Command::Bench(command) => {
                 logging.start(LogConfig { format: LogFormat::Text, filter: "error".to_owned() })?;
                 server::block_on(bench::run(command))
+            }
+            Command::Debts(command) => {
+                logging.start(LogConfig { format: LogFormat::Text, filter: "error".to_owned() })?;
+                server::block_on(debts::run(command))
             }
             Command::Token => token::run(),
             Command::Config { command: ConfigCommand::Keys } => {

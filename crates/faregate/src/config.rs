@@ -4,6 +4,7 @@
 
 mod assets;
 mod chains;
+mod deferred;
 mod entry;
 mod gate;
 mod keys;

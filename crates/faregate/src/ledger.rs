@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow, bail};
 use faregate_ledger::{
-    ClaimStore, PaymentRecords, PostgresConfig, PostgresLedger, Sealer, SettlementStore,
-    SqliteLedger, sealing,
+    ClaimStore, DebtRecords, DeferredStore, PaymentRecords, PostgresConfig, PostgresLedger, Sealer,
+    SettlementStore, SqliteLedger, sealing,
 };
 
 use crate::config::{LedgerPlace, LedgerSettings, SecretRef};
@@ -35,6 +35,13 @@ impl Ledger {
         }
     }
 
+    pub(crate) fn deferred(&self) -> Arc<dyn DeferredStore> {
+        match self {
+            Self::Sqlite(ledger) => Arc::new(ledger.clone()),
+            Self::Postgres(ledger) => Arc::new(ledger.clone()),
+        }
+    }
+
     pub(crate) fn settlements(&self) -> Arc<dyn SettlementStore> {
         match self {
             Self::Sqlite(ledger) => Arc::new(ledger.clone()),
@@ -43,6 +50,13 @@ impl Ledger {
     }
 
     pub(crate) fn records(&self) -> Arc<dyn PaymentRecords> {
+        match self {
+            Self::Sqlite(ledger) => Arc::new(ledger.clone()),
+            Self::Postgres(ledger) => Arc::new(ledger.clone()),
+        }
+    }
+
+    pub(crate) fn debts(&self) -> Arc<dyn DebtRecords> {
         match self {
             Self::Sqlite(ledger) => Arc::new(ledger.clone()),
             Self::Postgres(ledger) => Arc::new(ledger.clone()),

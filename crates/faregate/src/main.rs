@@ -3,6 +3,7 @@
 mod bench;
 mod cli;
 mod config;
+mod debts;
 mod demo_api;
 mod dev;
 mod dev_file;

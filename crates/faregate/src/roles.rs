@@ -56,6 +56,8 @@ pub(crate) struct Running {
     stop: watch::Sender<bool>,
     servers: JoinSet<()>,
     engine: Option<EngineRunning>,
+    /// Time to settle what is deferred and due, beyond that of open requests.
+    dispatch_drain: Duration,
     ledger: Ledger,
     addresses: Vec<(&'static str, SocketAddr)>,
 }
@@ -72,7 +74,8 @@ impl Running {
     pub(crate) async fn stop(mut self, drain: Duration) {
         let _ = self.stop.send(true);
         let servers = async { while self.servers.join_next().await.is_some() {} };
-        if tokio::time::timeout(drain, servers).await.is_err() {
+        let limit = drain.saturating_add(self.dispatch_drain);
+        if tokio::time::timeout(limit, servers).await.is_err() {
             tracing::warn!("requests were still open at the end of the drain");
         }
         tracing::debug!("doors closed");
@@ -128,10 +131,12 @@ pub(crate) async fn start_on(
     let priced = routes.flat_map(|r| r.options().iter().map(|o| o.network.to_string()));
     let metrics = Metrics::new(networks.chain(priced));
     let (stop, stopped) = watch::channel(false);
+    let deferred = settings.gate.as_ref().and_then(|gate| gate.deferred.as_ref());
     let mut running = Running {
         stop,
         servers: JoinSet::new(),
         engine: None,
+        dispatch_drain: deferred.map(|deferred| deferred.drain).unwrap_or_default(),
         ledger: ledger.clone(),
         addresses: Vec::new(),
     };
@@ -199,11 +204,15 @@ impl Running {
         let service = GateLayer::new(Arc::clone(&gate)).layer(proxy);
         let config = ServeConfig { drain, ..ServeConfig::default() };
         let sweeper = gate.spawn_sweeper(told(stopped.clone()));
+        let (no_more_work, idle) = watch::channel(false);
+        let dispatcher = gate.spawn_dispatcher(told(idle));
         self.servers.spawn(async move {
             faregate_gate::serve(listener, service, config, told(stopped)).await;
             // Payments whose client is gone are finished before the ledger closes.
             gate.wait_idle(drain).await;
+            let _ = no_more_work.send(true);
             let _ = sweeper.await;
+            let _ = dispatcher.await;
         });
         Ok(())
     }
@@ -316,6 +325,7 @@ fn build_gate(
         GateConfig::new(settings.origin.clone(), settings.routes.clone(), settings.unmatched);
     config.lease_ms = lease_ms;
     config.answer_retention = settings.answer_retention;
+    config.deferred = settings.deferred.clone();
     config.facilitator_remembers = settings.facilitator == FacilitatorChoice::Local;
     config.limits = GateLimits {
         max_request_body_bytes: settings.max_request_body_bytes,
@@ -324,6 +334,7 @@ fn build_gate(
         ..GateLimits::default()
     };
     let gate = Gate::new(config, ledger.claims(), facilitator, metrics.clone()).context("gate")?;
+    let gate = gate.with_books(ledger.deferred());
     let proxy = ProxyConfig::new(gate.origin().clone());
     let proxy = ReverseProxy::new(&settings.upstream, proxy).context("gate.upstream")?;
     Ok((Arc::new(gate), proxy))

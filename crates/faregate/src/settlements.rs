@@ -38,7 +38,10 @@ pub(crate) async fn run(command: SettlementsCommand) -> anyhow::Result<ExitCode>
 }
 
 /// The one payment that a name means.
-async fn the_one(records: &dyn PaymentRecords, name: &PaymentName) -> anyhow::Result<PaymentKey> {
+pub(crate) async fn the_one(
+    records: &dyn PaymentRecords,
+    name: &PaymentName,
+) -> anyhow::Result<PaymentKey> {
     let meant = records.find_payments(name, MOST_MEANT).await?;
     match meant.as_slice() {
         [key] => Ok(*key),

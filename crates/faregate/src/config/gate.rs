@@ -4,13 +4,16 @@ use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use faregate_gate::{ReverseProxy, Route, RouteFault, RouteTable, SettleMode, Unmatched};
+use faregate_gate::{
+    DeferredConfig, ReverseProxy, Route, RouteFault, RouteTable, SettleMode, Unmatched,
+};
 use faregate_protocol::price::Price;
 use faregate_protocol::{Amount, Network, PaymentRequirements};
 use serde_json::json;
 
 use super::assets::{Asset, Assets, evm_address, network};
 use super::chains::check_main_net;
+use super::deferred;
 use super::entry::Entry;
 use super::problem::Problem;
 use super::reader::Section;
@@ -51,6 +54,7 @@ pub(crate) struct GateSettings {
     pub(crate) max_answer_in_memory_bytes: usize,
     pub(crate) answer_retention: Duration,
     pub(crate) routes: Vec<Route>,
+    pub(crate) deferred: Option<DeferredConfig>,
 }
 
 /// What the routes may refer to.
@@ -110,6 +114,7 @@ pub(crate) fn read(
     }
     let local = facilitator == Some(FacilitatorChoice::Local);
     let routes = routes(&mut section, entries, context, local);
+    let deferred = deferred::read(&mut section, &routes, context.assets);
     Some(GateSettings {
         listen,
         origin: origin?,
@@ -122,6 +127,7 @@ pub(crate) fn read(
         max_answer_in_memory_bytes,
         answer_retention,
         routes,
+        deferred,
     })
 }
 
@@ -205,23 +211,13 @@ fn key_of(fault: &RouteFault) -> &'static str {
         RouteFault::UpstreamTimeout { .. } | RouteFault::TooShortToPay { .. } => {
             "upstream_timeout_ms"
         }
-        RouteFault::SettleMode { .. } => "settle",
         _ => "price",
     }
 }
 
 fn settle_mode(section: &mut Section<'_, '_>) -> SettleMode {
-    match section.text("settle").as_deref() {
-        None | Some("before-response") => SettleMode::BeforeResponse,
-        Some("before-run" | "deferred") => {
-            section.problem("settle", "not in this version", "write before-response");
-            SettleMode::BeforeResponse
-        }
-        Some(_) => {
-            section.problem("settle", "there is no such choice", "write before-response");
-            SettleMode::BeforeResponse
-        }
-    }
+    let modes = [SettleMode::BeforeResponse, SettleMode::BeforeRun, SettleMode::Deferred];
+    section.word("settle", &modes.map(|mode| (mode.name(), mode))).unwrap_or_default()
 }
 
 /// The route's own price first, then its `accepts`.

@@ -212,6 +212,31 @@ pub(crate) const KEYS: &[Key] = &[
         "How long a bought answer is kept for repeats after its authorization has ended",
     ),
     key(
+        "[gate.deferred]",
+        "max_per_payer",
+        "required if a route is deferred",
+        "Most that is served to one payer before it is settled, in each token: \"$1.00\"",
+    ),
+    key(
+        "[gate.deferred]",
+        "max_total",
+        "required if a route is deferred",
+        "The same for all payers, over all gates of the ledger: the most that can be lost",
+    ),
+    key(
+        "[gate.deferred]",
+        "min_seconds_left",
+        "60",
+        "An authorization with less time left is settled before its answer",
+    ),
+    key("[gate.deferred]", "settle_at_once", "64", "Deferred settlements asked for at once"),
+    key(
+        "[gate.deferred]",
+        "drain_ms",
+        "10000",
+        "Time to settle what is due when the process is told to stop, in milliseconds",
+    ),
+    key(
         "[[gate.route]]",
         "name",
         "required",
@@ -235,7 +260,13 @@ pub(crate) const KEYS: &[Key] = &[
         "none",
         "Further ways to pay: tables of price or amount, asset, network, pay_to",
     ),
-    key("[[gate.route]]", "settle", "before-response", "When the money moves: before-response"),
+    key(
+        "[[gate.route]]",
+        "settle",
+        "before-response",
+        "When the money moves: before-response; before-run, for handlers that are dear or cannot \
+         be taken back; or deferred, after the answer, within [gate.deferred]",
+    ),
     key(
         "[[gate.route]]",
         "rerun",

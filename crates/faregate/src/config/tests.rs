@@ -198,7 +198,7 @@ fn how_answers_are_held_and_kept_can_be_said() {
 fn what_is_not_built_is_refused_and_not_ignored() {
     for (bad, key) in [
         (GOOD.replace("sqlite://test.db", "mysql://x"), "ledger.url"),
-        (format!("{GOOD}settle = 'deferred'\n"), "gate.route[0].settle"),
+        (format!("{GOOD}settle = 'never'\n"), "gate.route[0].settle"),
         (format!("{GOOD}[facilitator]\nlisten = '0.0.0.0:1'\n"), "facilitator.listen"),
         (GOOD.replace("eip155:84532", "solana:mainnet"), "chain[0].network"),
     ] {
@@ -322,5 +322,56 @@ fn how_endpoints_are_asked_and_when_it_is_quiet_is_read_and_checked() {
         ("transactions = \"legacy\"\nquiet_base_fee_gwei = 1", "chain[0].quiet_base_fee_gwei"),
     ] {
         assert_eq!(keys_of(&problems(&chain(lines))), [key], "{lines}");
+    }
+}
+
+#[test]
+fn money_moves_when_the_route_says() {
+    use faregate_gate::SettleMode;
+    for mode in [SettleMode::BeforeResponse, SettleMode::BeforeRun] {
+        let settings = read(&format!("{GOOD}settle = '{}'\n", mode.name()), []).unwrap();
+        assert_eq!(settings.gate.unwrap().routes[0].settle, mode);
+    }
+}
+
+#[test]
+fn what_is_deferred_is_limited() {
+    let deferred = format!("{GOOD}settle = 'deferred'\n[gate.deferred]\n");
+    let limits = "max_per_payer = '$0.05'\nmax_total = '$2'\n";
+    let good = read(&format!("{deferred}{limits}min_seconds_left = 30\n"), []).unwrap();
+    let config = good.gate.unwrap().deferred.unwrap();
+    assert_eq!(config.min_left, Duration::from_secs(30));
+    let [limits] = config.assets.as_slice() else { panic!("{config:?}") };
+    assert_eq!((limits.payer, limits.total), (50_000.into(), 2_000_000.into()));
+    assert_eq!(limits.asset, "0x036CbD53842c5426634e7929541eC2318f3dCF7e");
+    for (bad, key) in [
+        (format!("{GOOD}settle = 'deferred'\n"), "gate.deferred"),
+        (deferred.clone(), "gate.deferred.max_per_payer"),
+        (deferred.clone(), "gate.deferred.max_total"),
+        (
+            format!("{deferred}max_per_payer = 'much'\nmax_total = '$2'\n"),
+            "gate.deferred.max_per_payer",
+        ),
+        (
+            format!("{deferred}max_per_payer = '5 EURC'\nmax_total = '$2'\n"),
+            "gate.deferred.max_per_payer",
+        ),
+        // It costs $0.01.
+        (
+            format!("{deferred}max_per_payer = '$0.009'\nmax_total = '$2'\n"),
+            "gate.deferred.max_per_payer",
+        ),
+        (format!("{deferred}max_per_payer = '$3'\nmax_total = '$2'\n"), "gate.deferred.max_total"),
+        (
+            format!("{deferred}max_per_payer = '$1'\nmax_total = '$2'\nsettle_at_once = 0\n"),
+            "gate.deferred.settle_at_once",
+        ),
+        (
+            format!("{deferred}max_per_payer = '$1'\nmax_total = '$2'\nmax_al = 1\n"),
+            "gate.deferred.max_al",
+        ),
+    ] {
+        let found = problems(&bad);
+        assert!(keys_of(&found).contains(&key), "{key} is not in {found:?}");
     }
 }

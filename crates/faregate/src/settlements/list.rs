@@ -101,8 +101,8 @@ fn filter(args: &ListArgs) -> anyhow::Result<PaymentFilter> {
 
 /// Claims that wait for something, a payment that is owed included.
 fn open_claims() -> Vec<ClaimState> {
-    use ClaimState::{Credit, Executed, Settled, Settling, Unresolved, Verified};
-    vec![Verified, Executed, Settling, Settled, Unresolved, Credit]
+    let ended = [ClaimState::Granted, ClaimState::NotCharged, ClaimState::Released];
+    ClaimState::ALL.iter().copied().filter(|state| !ended.contains(state)).collect()
 }
 
 /// Settlements that can still move.

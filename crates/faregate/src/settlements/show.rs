@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 use faregate_ledger::{
-    Claim, ClaimState, JournalEntry, PaymentName, SentTransaction, Settlement, StoredAnswer,
+    Claim, ClaimState, DeferralState, JournalEntry, PaymentName, SentTransaction, Settlement,
+    StoredAnswer,
 };
 use faregate_protocol::PaymentKey;
 use serde_json::{Value, json};
@@ -85,6 +86,9 @@ impl Story {
             ]);
         }
         lines.push(self.claim_line());
+        if let Some(deferral) = self.claim.as_ref().and_then(|claim| claim.deferral) {
+            lines.push(format!("money        {}, follows its answer", deferral.name()));
+        }
         lines.push(self.settlement_line());
         for sent in &self.sent {
             lines.push(format!("sent         {}", sent.transaction));
@@ -136,6 +140,7 @@ impl Story {
                 "payer": claim.new.payer, "payTo": claim.new.pay_to, "asset": claim.new.asset,
                 "amount": claim.new.amount, "validBefore": claim.new.valid_before,
                 "transaction": claim.transaction,
+                "deferral": claim.deferral.map(DeferralState::name),
             })),
             "answer": self.answer.as_ref().map(|answer| json!({
                 "status": answer.status, "bytes": answer.body.size(),
