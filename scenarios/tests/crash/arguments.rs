@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const USAGE: &str = "crash [--payments N] [--replicas R] [--kills K] [--seed S] [--points] \
-                     [--chaos] [--steal-lanes MS] [--seconds MAX] [--ledger postgres|sqlite] \
+                     [--chaos] [--deferred] [--before-run] [--steal-lanes MS] [--seconds MAX] [--ledger postgres|sqlite] \
                      [--binary PATH] [--keep]";
 /// Longest run if nothing else is said.
 const SECONDS: u64 = 3600;
@@ -31,6 +31,10 @@ pub(crate) struct Arguments {
     pub(crate) seed: u64,
     /// Half of the deaths happen at named places.
     pub(crate) points: bool,
+    /// A share of the payments goes through a route whose money follows its answer.
+    pub(crate) deferred: bool,
+    /// A share of them goes through a route whose money moves before its handler.
+    pub(crate) before_run: bool,
     /// The endpoint misbehaves, blocks are taken back, gas becomes too dear.
     pub(crate) chaos: bool,
     /// Somebody takes the lane's lease away once every so often.
@@ -55,6 +59,8 @@ impl Arguments {
             kills: 6,
             seed: now.as_secs(),
             points: false,
+            deferred: false,
+            before_run: false,
             chaos: false,
             steal_lanes: None,
             limit: Duration::from_secs(SECONDS),
@@ -75,6 +81,8 @@ impl Arguments {
                     read.steal_lanes = Some(Duration::from_millis(number(&word, &value()?)?));
                 }
                 "--chaos" => read.chaos = true,
+                "--deferred" => read.deferred = true,
+                "--before-run" => read.before_run = true,
                 "--points" => read.points = true,
                 "--keep" => read.keep = true,
                 "--binary" => read.binary = Some(PathBuf::from(value()?)),

@@ -23,6 +23,7 @@ const DEAD: i64 = 6;
 const GRANTED: i64 = 4;
 const NOT_CHARGED: i64 = 7;
 const CREDIT: i64 = 8;
+const SETTLED_LATER: i64 = 3;
 
 /// The rows of both sides of the ledger.
 #[derive(Clone, Debug, Default)]
@@ -33,6 +34,8 @@ pub(crate) struct Books {
     settlements: HashMap<String, i64>,
     /// Grants in the journal, by payment key.
     grants: HashMap<String, u64>,
+    /// State of what was deferred, by payment key.
+    deferrals: HashMap<String, i64>,
 }
 
 impl Books {
@@ -44,6 +47,7 @@ impl Books {
             "select {key}, count(*) from journal where subject = 'claim' \
              and to_state = 'GRANTED' group by 1"
         ))?;
+        let deferrals = database.rows(&format!("select {key}, state from deferrals"))?;
         let number = |text: &str| text.parse::<i64>().map_err(|e| format!("{text}: {e}"));
         let mut books = Self::default();
         for row in claims {
@@ -52,6 +56,9 @@ impl Books {
         }
         for row in settlements {
             books.settlements.insert(row[0].clone(), number(&row[1])?);
+        }
+        for row in deferrals {
+            books.deferrals.insert(row[0].clone(), number(&row[1])?);
         }
         for row in grants {
             books.grants.insert(row[0].clone(), number(&row[1])?.unsigned_abs());
@@ -67,7 +74,8 @@ impl Books {
     fn is_resolved(&self, key: &str) -> bool {
         let settled = matches!(self.settlements.get(key), Some(&FINAL | &DEAD));
         let claim = self.claims.get(key).map(|(state, _)| *state);
-        settled && matches!(claim, Some(GRANTED | NOT_CHARGED | CREDIT))
+        let followed = matches!(self.deferrals.get(key), None | Some(&SETTLED_LATER));
+        settled && followed && matches!(claim, Some(GRANTED | NOT_CHARGED | CREDIT))
     }
 }
 
@@ -254,23 +262,31 @@ fn judge_one(verdict: &mut Verdict, index: usize, evidence: &Evidence<'_>) {
 
 /// The rules see what they are for; rules that can no longer fail would pass every run.
 pub(crate) fn check_the_rules() {
-    let payment = Payment { key: "a1".repeat(32), nonce: "0x01".to_owned(), header: String::new() };
+    let (key, nonce) = ("a1".repeat(32), "0x01".to_owned());
+    let payment = Payment { key, nonce, path: "/", header: String::new() };
     let served = |body| Seen { gate: 0, began_us: 0, ended_us: 1, got: Got::Served(body) };
     let used = || Seen { gate: 0, began_us: 0, ended_us: 1, got: Got::Used };
-    let judged = |history: &[Seen], claim: (i64, u64), settlement, grants, moved: usize, ran| {
-        let key = payment.key.clone();
-        let books = Books {
-            claims: HashMap::from([(key.clone(), claim)]),
-            settlements: HashMap::from([(key.clone(), settlement)]),
-            grants: HashMap::from([(key.clone(), grants)]),
+    let judged_with =
+        |history: &[Seen], claim: (i64, u64), settlement, (grants, deferral), moved: usize, ran| {
+            let key = payment.key.clone();
+            let books = Books {
+                claims: HashMap::from([(key.clone(), claim)]),
+                settlements: HashMap::from([(key.clone(), settlement)]),
+                grants: HashMap::from([(key.clone(), grants)]),
+                deferrals: HashMap::from([(key.clone(), deferral)]),
+            };
+            let by_nonce = HashMap::from([(payment.nonce.clone(), moved)]);
+            let balance = PRICE * moved as u128;
+            let transfers = Transfers { by_nonce, paid: moved, balance };
+            let (payments, histories) = (std::slice::from_ref(&payment), &[history.to_vec()]);
+            let runs = HashMap::from([(key, ran)]);
+            judge(&Evidence { payments, histories, books, transfers, runs, outages: &[] })
         };
-        let by_nonce = HashMap::from([(payment.nonce.clone(), moved)]);
-        let balance = PRICE * moved as u128;
-        let transfers = Transfers { by_nonce, paid: moved, balance };
-        let (payments, histories) = (std::slice::from_ref(&payment), &[history.to_vec()]);
-        let runs = HashMap::from([(key, ran)]);
-        judge(&Evidence { payments, histories, books, transfers, runs, outages: &[] })
+    let judged = |history: &[Seen], claim, settlement, grants, moved, ran| {
+        judged_with(history, claim, settlement, (grants, SETTLED_LATER), moved, ran)
     };
+    let due = judged_with(&[served(1)], (GRANTED, 0), FINAL, (1, 1), 1, 1);
+    assert!(due.unresolved == 1 && !due.is_good(), "{due}");
     let good = judged(&[served(1)], (GRANTED, 0), FINAL, 1, 1, 1);
     assert!(good.is_good() && good.payments == 1, "{good} {:?}", good.faults);
     let told = [Seen { got: Got::NotCharged, ..served(1) }];

@@ -121,11 +121,11 @@ impl Market {
     /// Sends a payment once and writes down what came of it.
     fn send(&self, payment: usize, gate: usize) -> Got {
         let began_us = self.now_us();
-        let header = self.payments[payment].header.as_str();
+        let Payment { header, path, .. } = &self.payments[payment];
+        let url = format!("{}{path}", self.urls[gate]);
         let in_flight = self.in_flight.fetch_add(1, Ordering::SeqCst) + 1;
         self.most_in_flight.fetch_max(in_flight, Ordering::SeqCst);
-        let answer =
-            http::try_request("GET", &self.urls[gate], &[(PAYMENT_SIGNATURE, header)], b"");
+        let answer = http::try_request("GET", &url, &[(PAYMENT_SIGNATURE, header.as_str())], b"");
         self.in_flight.fetch_sub(1, Ordering::SeqCst);
         let got = match answer {
             Ok(answer) => read(&answer),

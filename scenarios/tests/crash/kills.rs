@@ -22,6 +22,8 @@ const POINTS: &[&str] = &[
 const SPLIT: &str = "B3";
 /// One in so many of those who are to die at a place waits for it in bad weather.
 const SPLIT_IN: u64 = 12;
+/// Those of deferred money.
+const DEFERRED_POINTS: &[&str] = &["A1", "A2", "A3", "A4"];
 /// It is passed only while gas has become dearer, and then it is the only one that is armed.
 pub(crate) const REPLACEMENT: &str = "F10";
 /// After so many deaths there nobody else is armed with it.
@@ -170,7 +172,12 @@ impl<'a> Executioner<'a> {
         if split {
             return Some(format!("{SPLIT}:1"));
         }
-        let point = POINTS[self.random.index(POINTS.len())];
+        let mut points = POINTS.to_vec();
+        if self.arguments.deferred {
+            // Four places among so many others would hardly be drawn.
+            points.extend(DEFERRED_POINTS.repeat(3));
+        }
+        let point = points[self.random.index(points.len())];
         Some(format!("{point}:{}", 1 + self.random.below(PASSES)))
     }
 

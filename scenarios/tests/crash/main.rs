@@ -13,7 +13,7 @@
 //! | keys | different authorizations among the transfers |
 //! | lost | keys with a transfer and neither an answer nor a CREDIT row |
 //! | doubled | keys with two grants, two transfers or two different answers |
-//! | unresolved | keys whose settlement is neither FINAL nor DEAD, or whose claim has no end |
+//! | unresolved | keys whose settlement is neither FINAL nor DEAD, or whose claim or deferred money has no end |
 //!
 //! The line before it says what was done to them, `most_in_flight` requests that waited at the same
 //! time, and `granted_unseen`: those of the lost payments that were granted and whose buyer was told
@@ -28,6 +28,7 @@ mod arguments;
 mod audit;
 mod buyers;
 mod database;
+mod deferred;
 mod endpoint;
 mod history;
 mod kills;
@@ -168,8 +169,11 @@ impl World {
     }
 
     fn run(mut self, arguments: &Arguments) -> Verdict {
-        let payments = payments::sign(&self.replicas[0].priced_url(), arguments.payments);
-        let urls = self.replicas.iter().map(Replica::priced_url).collect();
+        let mut paths = vec![replica::PRICED_PATH];
+        paths.extend(arguments.deferred.then_some(replica::DEFERRED_PATH));
+        paths.extend(arguments.before_run.then_some(replica::BEFORE_RUN_PATH));
+        let payments = payments::sign(&self.replicas[0].url, &paths, arguments.payments);
+        let urls = self.replicas.iter().map(|replica| replica.url.clone()).collect();
         let market = Market::open(payments, urls, arguments.seed);
         let buyers = buyers::start(&market);
         let thief = self.thief(arguments);
@@ -203,7 +207,7 @@ impl World {
             quiet_after: began.elapsed() - killed_for,
             most_in_flight: market.most_in_flight(),
         };
-        self.judge(&market, &deeds)
+        self.judge(&market, &deeds, arguments)
     }
 
     fn thief(&self, arguments: &Arguments) -> Option<Thief> {
@@ -256,7 +260,7 @@ impl World {
         self.database.rows(SLOTS).unwrap_or_default().len()
     }
 
-    fn judge(&self, market: &Market, deeds: &Deeds) -> Verdict {
+    fn judge(&self, market: &Market, deeds: &Deeds, arguments: &Arguments) -> Verdict {
         let histories = market.histories();
         let mut verdict = audit::judge(&Evidence {
             payments: &market.payments,
@@ -267,6 +271,9 @@ impl World {
             outages: &deeds.toll.outages,
         });
         verdict.faults.extend(deeds.not_shown(market.payments.len()));
+        if arguments.deferred {
+            verdict.faults.extend(deferred::faults(&self.database));
+        }
         for fault in verdict.faults.iter().take(SHOWN) {
             println!("fault: {fault}");
         }

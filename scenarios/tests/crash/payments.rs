@@ -19,20 +19,26 @@ pub(crate) struct Payment {
     pub(crate) key: String,
     /// Nonce of its authorization, as 0x and 64 hex digits.
     pub(crate) nonce: String,
+    /// Path that it buys.
+    pub(crate) path: &'static str,
     /// Value of `PAYMENT-SIGNATURE`.
     pub(crate) header: String,
 }
 
-/// Signs payments for what `url` asks for.
-pub(crate) fn sign(url: &str, count: usize) -> Vec<Payment> {
-    let challenge = http::get(url);
-    assert_eq!(challenge.status, 402, "{challenge:?}");
-    let required: PaymentRequired = challenge.decoded(PAYMENT_REQUIRED);
+/// Signs payments for what these paths ask for, one after the other.
+pub(crate) fn sign(gate: &str, paths: &[&'static str], count: usize) -> Vec<Payment> {
     let wallet = Wallet::from_hex(BUYER_KEY).unwrap();
-    (0..count).map(|_| sign_one(&required, &wallet)).collect()
+    let asks = |path: &&'static str| {
+        let challenge = http::get(&format!("{gate}{path}"));
+        assert_eq!(challenge.status, 402, "{challenge:?}");
+        (*path, challenge.decoded::<PaymentRequired>(PAYMENT_REQUIRED))
+    };
+    let asked: Vec<_> = paths.iter().map(asks).collect();
+    let signed = asked.iter().cycle().take(count);
+    signed.map(|(path, required)| sign_one(path, required, &wallet)).collect()
 }
 
-fn sign_one(required: &PaymentRequired, wallet: &Wallet) -> Payment {
+fn sign_one(path: &'static str, required: &PaymentRequired, wallet: &Wallet) -> Payment {
     let requirements = &required.accepts[0];
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     let nonce = random_nonce().unwrap();
@@ -48,6 +54,7 @@ fn sign_one(required: &PaymentRequired, wallet: &Wallet) -> Payment {
     Payment {
         key: key.to_string(),
         nonce: nonce.to_string(),
+        path,
         header: header::encode(&payload).unwrap(),
     }
 }

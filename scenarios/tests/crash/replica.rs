@@ -14,8 +14,12 @@ use crate::{http, payments};
 pub(crate) const LEASE_MS: u64 = 1000;
 /// How long a replica waits for an answer of its endpoint, in milliseconds.
 pub(crate) const RPC_TIMEOUT_MS: u64 = 2000;
-/// Path of the one priced route.
+/// Path of the priced route that settles before it answers.
 pub(crate) const PRICED_PATH: &str = "/report";
+/// Path of the one whose money follows its answer.
+pub(crate) const DEFERRED_PATH: &str = "/deferred";
+/// Path of the one whose money moves before its handler runs.
+pub(crate) const BEFORE_RUN_PATH: &str = "/before-run";
 /// Time in which a process must be ready when nobody kills it.
 const START: Duration = Duration::from_secs(30);
 /// From one start to the next of a process that ends by itself, as a supervisor would do it.
@@ -74,11 +78,6 @@ impl Replica {
             started: Instant::now(),
             frozen_until: None,
         }
-    }
-
-    /// URL of the priced route.
-    pub(crate) fn priced_url(&self) -> String {
-        format!("{}{PRICED_PATH}", self.url)
     }
 
     /// The place it dies at, and for how long it has not.
@@ -190,6 +189,26 @@ fn config(site: &Site, port: u16) -> String {
     let Site { ledger_url, rpc, upstream, origin, sealing_key, .. } = site;
     let sealing_key = sealing_key.display();
     let (facilitator, ops, valid_secs) = (port + 1, port + 2, payments::VALID_SECS);
+    let route = |name, path, settle| {
+        format!(
+            r#"[[gate.route]]
+name = "{name}"
+match = "GET {path}"
+settle = "{settle}"
+price = "$0.01"
+network = "{NETWORK}"
+pay_to = "{PAYEE}"
+max_timeout_seconds = {valid_secs}
+"#
+        )
+    };
+    let routes = [
+        route("report", PRICED_PATH, "before-response"),
+        route("deferred", DEFERRED_PATH, "deferred"),
+        route("before-run", BEFORE_RUN_PATH, "before-run"),
+    ];
+    let routes = routes.concat();
+    // Little enough that some payments find no room.
     format!(
         r#"[log]
 filter = "info,faregate_gate=debug,faregate_engine=debug"
@@ -213,13 +232,9 @@ origin = "{origin}"
 upstream = "{upstream}"
 unmatched = "deny"
 facilitator = "local"
-[[gate.route]]
-name = "report"
-match = "GET {PRICED_PATH}"
-price = "$0.01"
-network = "{NETWORK}"
-pay_to = "{PAYEE}"
-max_timeout_seconds = {valid_secs}
-"#
+[gate.deferred]
+max_per_payer = "$0.15"
+max_total = "$0.15"
+{routes}"#
     )
 }

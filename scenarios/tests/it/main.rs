@@ -33,6 +33,7 @@ mod real_parts;
 mod replays;
 mod restored_backup;
 mod rpc_faults;
+mod settle_modes;
 mod settlements_command;
 mod shared_payee;
 mod shared_reads;

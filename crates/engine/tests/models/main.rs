@@ -3,6 +3,7 @@
 //! the test names which.
 
 mod checked;
+mod deferred;
 mod lane;
 mod nonces;
 mod payment;

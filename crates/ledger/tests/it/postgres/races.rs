@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use faregate_ledger::{
-    ClaimStore, Claimed, LedgerError, PostgresLedger, SettlementState, SettlementStore,
+    ClaimMove, ClaimState, ClaimStore, Claimed, DeferredClaim, DeferredStore, ExposureLimits, Hold,
+    LedgerError, NewClaim, PostgresLedger, SettlementState, SettlementStore, StoredAnswer, Tried,
 };
 use serde_json::json;
 use sqlx::Row as _;
@@ -13,7 +14,7 @@ use uuid::Uuid;
 use super::{raw, run, until_somebody_waits};
 use crate::bench::{Bench, NETWORK, SIGNER, WAIT_MS, attempt};
 use crate::cluster;
-use crate::samples::{LEASE_MS, new_claim, new_settlement};
+use crate::samples::{LEASE_MS, new_claim, new_settlement, request};
 use crate::seed::Dice;
 use crate::stores::connect;
 
@@ -181,4 +182,81 @@ async fn work(ledger: PostgresLedger, mut dice: Dice) -> u32 {
             Err(error) => panic!("{error}"),
         }
     }
+}
+
+/// The limits hold over any number of gates: a sum is never read and raised in two steps.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_racing_claims_over_three_processes_the_exposure_is_never_exceeded() {
+    let (database, ledgers) = processes::<3>().await;
+    let limits = ExposureLimits { payer: 130_000.into(), total: 250_000.into() };
+    let mut racers = JoinSet::new();
+    for n in 0..RACERS {
+        let ledger = ledgers[n % ledgers.len()].clone();
+        let number = u8::try_from(n).unwrap();
+        let payer = format!("0xpayer{}", n % 2);
+        let new = NewClaim { payer, valid_before: 4_000_000_000, ..new_claim(number) };
+        racers.spawn(async move {
+            let claimed = ledger.claim_deferred(&new, LEASE_MS, &request(), limits).await.unwrap();
+            let DeferredClaim::Claimed(Claimed::Won(hold)) = claimed else { return false };
+            // Some are served and settled, some are given up, some stay on the books.
+            match n % 4 {
+                0 => serve_and_settle(&ledger, &hold).await,
+                1 => give_up(&ledger, &hold).await,
+                _ => {}
+            }
+            true
+        });
+    }
+    let watch = sum_of_everybody(&database);
+    let (booked, highest) = tokio::join!(
+        async {
+            let mut booked = 0_u64;
+            while let Some(done) = racers.join_next().await {
+                booked += u64::from(done.unwrap());
+            }
+            booked
+        },
+        watch
+    );
+    assert!(highest <= 250_000, "{highest} on the books");
+    assert!(booked >= 25, "only {booked} found room");
+    let mut beside = raw(cluster::shared(), &database).await;
+    let open = "select coalesce(count(*), 0) from deferrals where state in (0, 1, 2)";
+    let open: i64 = sqlx::query(open).fetch_one(&mut beside).await.unwrap().get(0);
+    let sums = "select unsettled::bigint from exposures order by payer";
+    let sums = sqlx::query(sums).fetch_all(&mut beside).await.unwrap();
+    let sums: Vec<i64> = sums.iter().map(|row| row.get(0)).collect();
+    assert_eq!(sums[0], open * 10_000, "everybody's");
+    assert_eq!(sums[1..].iter().sum::<i64>(), sums[0]);
+    assert!(sums[1..].iter().all(|sum| *sum <= 130_000), "{sums:?}");
+}
+
+async fn serve_and_settle(ledger: &PostgresLedger, hold: &Hold) {
+    let answer = StoredAnswer { status: 200, headers: Vec::new(), body: Vec::new().into() };
+    assert!(ledger.keep_answer(hold, &answer, &request()).await.unwrap());
+    assert!(ledger.grant(hold, Uuid::new_v4()).await.unwrap());
+    for due in ledger.take_due("local", 10, LEASE_MS).await.unwrap() {
+        let paid = Tried::Settled { transaction: "0x1".into() };
+        assert!(ledger.record_try(&due.hold, &paid).await.unwrap());
+        assert!(!ledger.record_try(&due.hold, &paid).await.unwrap());
+    }
+}
+
+async fn give_up(ledger: &PostgresLedger, hold: &Hold) {
+    let (from, to) = (ClaimState::Verified, ClaimState::Released);
+    let step = ClaimMove { from, to, transaction: None, evidence: json!({}) };
+    assert!(ledger.move_claim(hold, step).await.unwrap());
+}
+
+/// The highest that an observer sees in a while.
+async fn sum_of_everybody(database: &str) -> i64 {
+    let mut beside = raw(cluster::shared(), database).await;
+    let mut highest = 0;
+    for _ in 0..100 {
+        let sum = "select coalesce(max(unsettled), 0)::bigint from exposures where payer = ''";
+        let sum: i64 = sqlx::query(sum).fetch_one(&mut beside).await.unwrap().get(0);
+        highest = highest.max(sum);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    highest
 }
