@@ -35,16 +35,15 @@ impl Gate {
             let Some(books) = &gate.books else { return };
             let mut asking = JoinSet::new();
             let mut measured = None;
-            let work = async {
-                loop {
-                    gate.dispatch(books, &mut asking, &mut measured).await;
-                    wait(books, &mut asking).await;
+            let mut shutdown = std::pin::pin!(shutdown);
+            loop {
+                // Never dropped in the middle: what was taken has to be asked for.
+                gate.dispatch(books, &mut asking, &mut measured).await;
+                tokio::select! {
+                    biased;
+                    () = shutdown.as_mut() => break,
+                    () = wait(books, &mut asking) => {}
                 }
-            };
-            tokio::select! {
-                biased;
-                () = shutdown => {}
-                () = work => {}
             }
             let left = gate.drain(books, &mut asking);
             if tokio::time::timeout(books.config.drain, left).await.is_err() {
@@ -184,10 +183,16 @@ fn units(amount: faregate_protocol::Amount) -> i64 {
 
 async fn wait(books: &Books, asking: &mut JoinSet<()>) {
     let idle = asking.is_empty();
+    // Without a deferred route there is only what an earlier configuration has left.
+    let every = if books.config.assets.is_empty() {
+        limits::DISPATCH_LEFTOVERS_EVERY
+    } else {
+        limits::DISPATCH_EVERY
+    };
     tokio::select! {
         () = books.wake.notified() => {}
         Some(_) = asking.join_next(), if !idle => {}
-        () = tokio::time::sleep(limits::DISPATCH_EVERY) => {}
+        () = tokio::time::sleep(every) => {}
     }
 }
 

@@ -81,10 +81,12 @@ impl Gate {
     }
 
     /// With the books of deferred money, which must be those of the same ledger. Without them,
-    /// routes with `settle = "deferred"` settle before they answer.
+    /// routes with `settle = "deferred"` settle before they answer. A gate without such a route
+    /// needs them for what an earlier configuration has left.
     #[must_use]
     pub fn with_books(mut self, store: Arc<dyn DeferredStore>) -> Self {
-        self.books = self.deferred.clone().map(|config| Books::new(store, config, &self.limits));
+        let config = self.deferred.take().unwrap_or_else(|| DeferredConfig::new(Vec::new()));
+        self.books = Some(Books::new(store, config, &self.limits));
         self
     }
 

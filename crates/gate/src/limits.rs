@@ -112,6 +112,8 @@ pub const DEFERRED_MIN_LEFT: Duration = Duration::from_secs(60);
 pub const DISPATCH_AT_ONCE: usize = 64;
 /// How often the dispatcher looks if nobody wakes it.
 pub const DISPATCH_EVERY: Duration = Duration::from_millis(250);
+/// How often it looks if no route is deferred any more.
+pub const DISPATCH_LEFTOVERS_EVERY: Duration = Duration::from_secs(5);
 /// Rows that are taken from the queue in one transaction.
 pub const DISPATCH_BATCH: usize = 32;
 /// What the lease on such a row has beyond the time of one question.

@@ -20,6 +20,7 @@ on_both_stores! {
     money_of_a_stranger_settles_what_was_served
     dispatchers_that_share_a_queue_ask_once
     rows_of_another_facilitator_are_left_alone
+    what_an_earlier_configuration_deferred_is_settled
 }
 
 async fn what_is_due_is_asked_for_as_soon_as_its_answer_left(store: Arc<dyn DeferredStore>) {
@@ -142,4 +143,14 @@ async fn rows_of_another_facilitator_are_left_alone(store: Arc<dyn DeferredStore
     other.gate.dispatch_once().await;
     assert!(other.facilitator.settled().is_empty());
     assert_eq!(deferral(&store, &payment).await, Some(DeferralState::Queued));
+}
+
+async fn what_an_earlier_configuration_deferred_is_settled(store: Arc<dyn DeferredStore>) {
+    let world = World::with_books(store.clone(), roomy(), answering(SECRET));
+    assert!(world.pay("/weather", &fresh()).await.is_granted());
+    let plain = crate::world::config(vec![crate::world::priced_route()]);
+    let next = World::with_books(store.clone(), plain, answering(SECRET));
+    assert!(next.pay("/weather", &fresh()).await.receipt().unwrap().success);
+    next.gate.dispatch_once().await;
+    assert_eq!(unsettled(&store).await, Amount::ZERO);
 }
