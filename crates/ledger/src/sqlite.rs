@@ -2,7 +2,7 @@
 //!
 //! All writes go through one connection and begin with `BEGIN IMMEDIATE` (a deferred upgrade
 //! fails with SQLITE_BUSY without waiting); reads have connections of their own. Commits are
-//! durable: WAL with `synchronous = FULL`.
+//! durable: WAL with `synchronous = FULL`, and many writers at once share one (`writer.rs`).
 
 mod claim_rows;
 mod claims;
@@ -22,6 +22,7 @@ mod reservations;
 mod settlement_rows;
 mod settlements;
 mod slots;
+mod writer;
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -35,10 +36,11 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
     SqliteRow, SqliteSynchronous,
 };
-use sqlx::{ConnectOptions as _, Row, Sqlite, Transaction};
+use sqlx::{ConnectOptions as _, Row, Sqlite};
 use tokio::sync::{Semaphore, broadcast};
 use uuid::Uuid;
 
+use self::writer::{Turn, Writer};
 use crate::migrations::{self, Change};
 use crate::{LedgerError, Sealer};
 
@@ -73,7 +75,7 @@ const MIGRATIONS: &[Change] = &[
 /// A ledger in one SQLite file. Cheap to clone.
 #[derive(Clone)]
 pub struct SqliteLedger {
-    writer: SqlitePool,
+    writer: Writer,
     reader: SqlitePool,
     deployment: Uuid,
     moved: broadcast::Sender<PaymentKey>,
@@ -176,7 +178,7 @@ impl SqliteLedger {
         let deployment = id.parse().map_err(|_| LedgerError::Corrupt { what: "deployment.id" })?;
         let (moved, _) = broadcast::channel(MOVED_BACKLOG);
         Ok(Self {
-            writer,
+            writer: Writer::new(writer),
             reader,
             deployment,
             moved,
@@ -198,8 +200,9 @@ impl SqliteLedger {
     /// # Errors
     /// [`LedgerError::Unavailable`].
     pub async fn durability(&self) -> Result<(String, i64), LedgerError> {
-        let mode = sqlx::query("pragma journal_mode").fetch_one(&self.writer).await;
-        let level = sqlx::query("pragma synchronous").fetch_one(&self.writer).await;
+        let pool = self.writer.pool();
+        let mode = sqlx::query("pragma journal_mode").fetch_one(pool).await;
+        let level = sqlx::query("pragma synchronous").fetch_one(pool).await;
         let mode = mode.and_then(|row| row.try_get(0)).map_err(unavailable)?;
         let level = level.and_then(|row| row.try_get(0)).map_err(unavailable)?;
         Ok((mode, level))
@@ -210,8 +213,8 @@ impl SqliteLedger {
         let _ = self.moved.send(key);
     }
 
-    async fn begin(&self) -> Result<Transaction<'static, Sqlite>, LedgerError> {
-        self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(unavailable)
+    async fn begin(&self) -> Result<Turn, LedgerError> {
+        self.writer.begin().await
     }
 }
 
@@ -273,7 +276,7 @@ fn unavailable(error: sqlx::Error) -> LedgerError {
 
 /// One journal row, in the caller's transaction.
 async fn journal(
-    tx: &mut Transaction<'static, Sqlite>,
+    tx: &mut Turn,
     actor: &str,
     subject: &str,
     key: &PaymentKey,

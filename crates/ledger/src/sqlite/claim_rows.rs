@@ -1,10 +1,10 @@
 //! Rows of claims as our types, and back.
 
 use faregate_protocol::{Amount, PaymentKey};
+use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, Sqlite, Transaction};
 
-use super::{bytes32, column, now_ms, signed, unavailable, unsigned, uuid};
+use super::{Turn, bytes32, column, now_ms, signed, unavailable, unsigned, uuid};
 use crate::{Claim, ClaimState, DeferralState, Hold, LedgerError, NewClaim};
 
 const INSERT: &str = concat!(
@@ -21,7 +21,7 @@ const INSERT: &str = concat!(
 );
 
 pub(super) async fn insert(
-    tx: &mut Transaction<'static, Sqlite>,
+    tx: &mut Turn,
     new: &NewClaim,
     lease_ms: u64,
 ) -> Result<bool, LedgerError> {

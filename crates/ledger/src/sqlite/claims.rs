@@ -3,13 +3,12 @@
 use async_trait::async_trait;
 use faregate_protocol::{PaymentKey, PaymentRequest};
 use serde_json::{Value, json};
-use sqlx::{Sqlite, Transaction};
 use uuid::Uuid;
 
 use super::claim_rows::{hold, insert, read};
 use super::{
-    SqliteLedger, column, debts, exposure, grants, handler_mark, journal, kept, now_ms, signed,
-    unavailable,
+    SqliteLedger, Turn, column, debts, exposure, grants, handler_mark, journal, kept, now_ms,
+    signed, unavailable,
 };
 use crate::{
     Claim, ClaimMove, ClaimState, ClaimStore, Claimed, Debtor, Hold, JournalEntry, LedgerError,
@@ -124,24 +123,23 @@ impl ClaimStore for SqliteLedger {
     }
 
     async fn renew(&self, hold: &Hold, lease_ms: u64) -> Result<bool, LedgerError> {
+        let mut tx = self.begin().await?;
         let done = sqlx::query(RENEW)
             .bind(signed(lease_ms))
             .bind(hold.key.0.as_slice())
             .bind(hold.token)
-            .execute(&self.writer)
+            .execute(&mut *tx)
             .await
             .map_err(unavailable)?;
+        tx.commit().await.map_err(unavailable)?;
         Ok(done.rows_affected() == 1)
     }
 
     async fn let_go(&self, hold: &Hold) -> Result<(), LedgerError> {
-        sqlx::query(LET_GO)
-            .bind(hold.key.0.as_slice())
-            .bind(hold.token)
-            .execute(&self.writer)
-            .await
-            .map_err(unavailable)?;
-        Ok(())
+        let mut tx = self.begin().await?;
+        let query = sqlx::query(LET_GO).bind(hold.key.0.as_slice()).bind(hold.token);
+        query.execute(&mut *tx).await.map_err(unavailable)?;
+        tx.commit().await.map_err(unavailable)
     }
 
     async fn move_claim(&self, hold: &Hold, step: ClaimMove) -> Result<bool, LedgerError> {
@@ -254,7 +252,7 @@ impl ClaimStore for SqliteLedger {
 
 /// The insert, or the second epoch of what was released, in the caller's transaction.
 pub(super) async fn claim(
-    tx: &mut Transaction<'static, Sqlite>,
+    tx: &mut Turn,
     new: &NewClaim,
     lease_ms: u64,
 ) -> Result<Claimed, LedgerError> {
@@ -291,7 +289,7 @@ pub(super) async fn claim(
 
 /// The compare-and-set of every move but the grant.
 pub(super) async fn step(
-    tx: &mut Transaction<'static, Sqlite>,
+    tx: &mut Turn,
     hold: &Hold,
     from: ClaimState,
     to: ClaimState,

@@ -3,9 +3,8 @@
 use async_trait::async_trait;
 use faregate_protocol::{Amount, PaymentKey};
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Sqlite, Transaction};
 
-use super::{SqliteLedger, bytes32, column, journal, now_ms, unavailable};
+use super::{SqliteLedger, Turn, bytes32, column, journal, now_ms, unavailable};
 use crate::LedgerError;
 use crate::debts::statements::{self, debt_records};
 use crate::debts::{Debt, DebtFilter, DebtRecords, Debtor, OpenDebts, add_up, closing};
@@ -27,7 +26,7 @@ debt_records!(SqliteLedger, reader, SqliteRow);
 
 /// The debt of a claim, in the transaction that makes it.
 pub(super) async fn open(
-    tx: &mut Transaction<'static, Sqlite>,
+    tx: &mut Turn,
     key: &PaymentKey,
     debtor: Debtor,
     reason: &str,
@@ -37,10 +36,7 @@ pub(super) async fn open(
 }
 
 /// `false`: it is not open.
-pub(super) async fn close(
-    tx: &mut Transaction<'static, Sqlite>,
-    key: &PaymentKey,
-) -> Result<bool, LedgerError> {
+pub(super) async fn close(tx: &mut Turn, key: &PaymentKey) -> Result<bool, LedgerError> {
     let done = sqlx::query(CLOSE).bind(key.0.as_slice()).execute(&mut **tx).await;
     Ok(done.map_err(unavailable)?.rows_affected() == 1)
 }

@@ -3,12 +3,12 @@
 use async_trait::async_trait;
 use faregate_protocol::{Amount, PaymentKey, PaymentRequest};
 use serde_json::{Value, json};
+use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, Sqlite, Transaction};
 
 use super::exposure::Entry;
 use super::{
-    SqliteLedger, bytes32, claims, column, debts, journal, kept, now_ms, signed, unavailable,
+    SqliteLedger, Turn, bytes32, claims, column, debts, journal, kept, now_ms, signed, unavailable,
     unsigned, uuid,
 };
 use crate::deferral::{MAX_DEATHS, after, settle_by_ms};
@@ -51,6 +51,15 @@ const POISONED: &str = concat!(
     "select payment_key from deferrals where state = 2 and deaths >= ?2 and ",
     free!(),
     " limit ?3"
+);
+
+/// Asked of a reader first, so that an idle dispatcher is in no writer's way.
+const ANY: &str = concat!(
+    "select exists (select 1 from deferrals where state in (1, 2) and ",
+    free!(),
+    ") or exists (select 1 from deferrals where state = 4 and ",
+    free!(),
+    ") as found"
 );
 
 const START: &str = concat!(
@@ -156,6 +165,10 @@ impl DeferredStore for SqliteLedger {
         limit: u32,
         lease_ms: u64,
     ) -> Result<Vec<Due>, LedgerError> {
+        let any = sqlx::query(ANY).bind(facilitator).fetch_one(&self.reader).await;
+        if column::<i64>(&any.map_err(unavailable)?, "found")? == 0 {
+            return Ok(Vec::new());
+        }
         let mut tx = self.begin().await?;
         for key in keys(&mut tx, POISONED, facilitator, limit).await? {
             let (from, to) = (DeferralState::Settling, DeferralState::Quarantined);
@@ -263,7 +276,7 @@ impl DeferredStore for SqliteLedger {
 }
 
 async fn keys(
-    tx: &mut Transaction<'static, Sqlite>,
+    tx: &mut Turn,
     sql: &'static str,
     facilitator: &str,
     limit: u32,
@@ -273,17 +286,14 @@ async fn keys(
     rows.iter().map(|row| Ok(PaymentKey(bytes32(row, "payment_key")?))).collect()
 }
 
-async fn row(
-    tx: &mut Transaction<'static, Sqlite>,
-    key: &PaymentKey,
-) -> Result<SqliteRow, LedgerError> {
+async fn row(tx: &mut Turn, key: &PaymentKey) -> Result<SqliteRow, LedgerError> {
     let query = sqlx::query(SELECT).bind(key.0.as_slice());
     query.fetch_one(&mut **tx).await.map_err(unavailable)
 }
 
 /// A move with all that goes with it: the books, the debts, the journal.
 async fn step(
-    tx: &mut Transaction<'static, Sqlite>,
+    tx: &mut Turn,
     key: &PaymentKey,
     from: DeferralState,
     to: DeferralState,
@@ -315,7 +325,7 @@ async fn step(
 }
 
 async fn note(
-    tx: &mut Transaction<'static, Sqlite>,
+    tx: &mut Turn,
     key: &PaymentKey,
     from: DeferralState,
     to: DeferralState,

@@ -1,9 +1,8 @@
 //! In which slot a payment lives (U7), on SQLite: it leaves it, and comes back to its newest one.
 
 use faregate_protocol::PaymentKey;
-use sqlx::{Sqlite, Transaction};
 
-use super::{column, unavailable};
+use super::{Turn, column, unavailable};
 use crate::LedgerError;
 
 const NEWEST: &str = concat!(
@@ -22,10 +21,7 @@ const SIGNED_AGAIN: &str = concat!(
 );
 
 /// The payment no longer lives in a slot.
-pub(super) async fn leave(
-    tx: &mut Transaction<'static, Sqlite>,
-    key: &PaymentKey,
-) -> Result<(), LedgerError> {
+pub(super) async fn leave(tx: &mut Turn, key: &PaymentKey) -> Result<(), LedgerError> {
     sqlx::query("update slot_items set live = 0 where payment_key = ? and live = 1")
         .bind(key.0.as_slice())
         .execute(&mut **tx)
@@ -36,7 +32,7 @@ pub(super) async fn leave(
 
 /// The slot of the payment's newest transaction: network, signer, nonce.
 pub(super) async fn newest(
-    tx: &mut Transaction<'static, Sqlite>,
+    tx: &mut Turn,
     key: &PaymentKey,
 ) -> Result<Option<(String, String, i64)>, LedgerError> {
     let newest = sqlx::query(NEWEST)
@@ -51,7 +47,7 @@ pub(super) async fn newest(
 
 /// The payment lives in that slot again.
 pub(super) async fn come_back(
-    tx: &mut Transaction<'static, Sqlite>,
+    tx: &mut Turn,
     key: &PaymentKey,
     (network, signer, nonce): &(String, String, i64),
 ) -> Result<(), LedgerError> {

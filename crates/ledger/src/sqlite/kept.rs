@@ -3,9 +3,8 @@
 
 use faregate_protocol::{PaymentKey, PaymentRequest};
 use serde_json::json;
-use sqlx::{Sqlite, Transaction};
 
-use super::{SqliteLedger, bytes32, column, journal, now_ms, parts, signed, unavailable};
+use super::{SqliteLedger, Turn, bytes32, column, journal, now_ms, parts, signed, unavailable};
 use crate::sealing::Sealed;
 use crate::{ClaimState, Hold, LedgerError, StoredAnswer, StoredBody};
 
@@ -46,7 +45,7 @@ const AWAITS: &str = "select state, exists (select 1 from deferrals d where d.pa
 
 /// The answer's expected row: where the claim stands, and where it will.
 async fn awaited(
-    tx: &mut Transaction<'static, Sqlite>,
+    tx: &mut Turn,
     hold: &Hold,
 ) -> Result<Option<(ClaimState, ClaimState)>, LedgerError> {
     let query = sqlx::query(AWAITS).bind(hold.key.0.as_slice()).bind(hold.token);
@@ -71,7 +70,7 @@ pub(super) fn sealed_request(
 
 /// A payment without an answer, in the caller's transaction.
 pub(super) async fn put_request(
-    tx: &mut Transaction<'static, Sqlite>,
+    tx: &mut Turn,
     key: &PaymentKey,
     sealed: Vec<u8>,
 ) -> Result<(), LedgerError> {

@@ -1,9 +1,8 @@
 //! Leases on SQLite: one holder at a time, and a token that every write checks (U5).
 
-use sqlx::{Sqlite, Transaction};
 use uuid::Uuid;
 
-use super::{SqliteLedger, column, now_ms, signed, unavailable};
+use super::{SqliteLedger, Turn, column, now_ms, signed, unavailable};
 use crate::{Lease, LedgerError};
 
 const TAKE: &str = concat!(
@@ -43,21 +42,19 @@ pub(super) async fn take(
 }
 
 pub(super) async fn give_up(ledger: &SqliteLedger, lease: &Lease) -> Result<(), LedgerError> {
+    let mut tx = ledger.begin().await?;
     sqlx::query("update leases set until_ms = 0 where name = ? and owner = ? and token = ?")
         .bind(&lease.name)
         .bind(lease.owner.to_string())
         .bind(lease.token)
-        .execute(&ledger.writer)
+        .execute(&mut *tx)
         .await
         .map_err(unavailable)?;
-    Ok(())
+    tx.commit().await.map_err(unavailable)
 }
 
 /// Begins a write that only the holder of `lease` may make.
-pub(super) async fn begin(
-    ledger: &SqliteLedger,
-    lease: &Lease,
-) -> Result<Transaction<'static, Sqlite>, LedgerError> {
+pub(super) async fn begin(ledger: &SqliteLedger, lease: &Lease) -> Result<Turn, LedgerError> {
     let mut tx = ledger.begin().await?;
     let held = sqlx::query(HELD)
         .bind(&lease.name)

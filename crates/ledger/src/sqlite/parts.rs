@@ -2,9 +2,9 @@
 
 use async_trait::async_trait;
 use faregate_protocol::PaymentKey;
-use sqlx::{Row as _, Sqlite, Transaction};
+use sqlx::Row as _;
 
-use super::{SqliteLedger, column, unavailable};
+use super::{SqliteLedger, Turn, column, unavailable};
 use crate::parts::place;
 use crate::sealing::Sealed;
 use crate::{BodyParts, Hold, LedgerError, PartStore};
@@ -84,9 +84,10 @@ impl PartStore for SqliteLedger {
     }
 
     async fn forget_parts(&self, key: &PaymentKey) -> Result<(), LedgerError> {
+        let mut tx = self.begin().await?;
         let query = sqlx::query(FORGET_RELEASED).bind(key.0.as_slice());
-        query.execute(&self.writer).await.map_err(unavailable)?;
-        Ok(())
+        query.execute(&mut *tx).await.map_err(unavailable)?;
+        tx.commit().await.map_err(unavailable)
     }
 }
 
@@ -103,10 +104,7 @@ pub(super) async fn are_all_there(
 }
 
 /// Forgets at most `limit` parts that nobody can get any more.
-pub(super) async fn forget(
-    tx: &mut Transaction<'static, Sqlite>,
-    limit: u32,
-) -> Result<u64, LedgerError> {
+pub(super) async fn forget(tx: &mut Turn, limit: u32) -> Result<u64, LedgerError> {
     let query = sqlx::query(FORGET).bind(limit);
     let done = query.execute(&mut **tx).await.map_err(unavailable)?;
     Ok(done.rows_affected())

@@ -2,11 +2,10 @@
 
 use faregate_protocol::PaymentKey;
 use serde_json::json;
-use sqlx::{Sqlite, Transaction};
 
 use super::reservations::step;
 use super::settlements::{RECONCILER, SUBJECT};
-use super::{SqliteLedger, homes, journal, leases, signed, unavailable, unsigned};
+use super::{SqliteLedger, Turn, homes, journal, leases, signed, unavailable, unsigned};
 use crate::{Lease, LedgerError, Proven, SettlementState};
 
 const INSERT_EVIDENCE: &str = concat!(
@@ -42,7 +41,7 @@ pub(super) async fn record(
 }
 
 /// Whoever writes holds the only writing transaction, so a state that was read stays.
-async fn one(tx: &mut Transaction<'static, Sqlite>, proven: &Proven) -> Result<bool, LedgerError> {
+async fn one(tx: &mut Turn, proven: &Proven) -> Result<bool, LedgerError> {
     let (key, from, proof) = (&proven.key, proven.from, &proven.evidence);
     let to = SettlementState::Mined;
     if !from.may_become(to) {

@@ -2,10 +2,9 @@
 
 use faregate_protocol::PaymentKey;
 use serde_json::json;
-use sqlx::{Sqlite, Transaction};
 
 use super::settlements::SUBJECT;
-use super::{SqliteLedger, journal, now_ms, signed, unavailable};
+use super::{SqliteLedger, Turn, journal, now_ms, signed, unavailable};
 use crate::sealing::Sealed;
 use crate::{LedgerError, NewSettlement, SettlementState};
 
@@ -42,7 +41,7 @@ const FORGET_TRIES: &str = "update settlements set tries = 0 where payment_key =
 
 /// The compare-and-set of every move.
 pub(super) async fn step(
-    tx: &mut Transaction<'static, Sqlite>,
+    tx: &mut Turn,
     key: &PaymentKey,
     from: SettlementState,
     to: SettlementState,
@@ -64,7 +63,7 @@ pub(super) fn seal(ledger: &SqliteLedger, new: &NewSettlement) -> Result<Vec<u8>
 }
 
 pub(super) async fn insert(
-    tx: &mut Transaction<'static, Sqlite>,
+    tx: &mut Turn,
     new: &NewSettlement,
     request: Vec<u8>,
     wait_ms: u64,

@@ -3,8 +3,7 @@
 use std::collections::HashSet;
 
 use faregate_protocol::{Amount, PaymentKey, PaymentRequest};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Sqlite, Transaction};
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::{SqliteLedger, bytes32, column, unavailable, unsigned, uuid};
 use crate::sealing::Sealed;
@@ -17,7 +16,7 @@ const TRANSACTIONS: &str = concat!(
 
 pub(super) async fn read(
     ledger: &SqliteLedger,
-    tx: &mut Transaction<'static, Sqlite>,
+    tx: &mut SqliteConnection,
     row: &SqliteRow,
 ) -> Result<Settlement, LedgerError> {
     let key = PaymentKey(bytes32(row, "payment_key")?);
@@ -66,12 +65,12 @@ pub(super) async fn read(
 
 /// The transactions, oldest first, and for how many nonces they were signed.
 async fn transactions(
-    tx: &mut Transaction<'static, Sqlite>,
+    tx: &mut SqliteConnection,
     key: &PaymentKey,
 ) -> Result<(Vec<String>, usize), LedgerError> {
     let rows = sqlx::query(TRANSACTIONS)
         .bind(key.0.as_slice())
-        .fetch_all(&mut **tx)
+        .fetch_all(&mut *tx)
         .await
         .map_err(unavailable)?;
     let mut nonces: HashSet<(&str, i64)> = HashSet::new();
@@ -84,12 +83,12 @@ async fn transactions(
 }
 
 async fn evidence(
-    tx: &mut Transaction<'static, Sqlite>,
+    tx: &mut SqliteConnection,
     key: &PaymentKey,
 ) -> Result<Option<EvidenceRow>, LedgerError> {
     let row = sqlx::query("select * from evidence where payment_key = ?")
         .bind(key.0.as_slice())
-        .fetch_optional(&mut **tx)
+        .fetch_optional(&mut *tx)
         .await
         .map_err(unavailable)?;
     row.map(|row| {

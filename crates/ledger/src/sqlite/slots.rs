@@ -3,13 +3,12 @@
 
 use faregate_protocol::PaymentKey;
 use serde_json::{Value, json};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Sqlite, Transaction};
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::reservations::step;
 use super::settlements::SUBJECT;
 use super::{
-    SqliteLedger, bytes32, column, journal, leases, now_ms, signed, unavailable, unsigned,
+    SqliteLedger, Turn, bytes32, column, journal, leases, now_ms, signed, unavailable, unsigned,
 };
 use crate::sealing::Sealed;
 use crate::{
@@ -163,21 +162,21 @@ pub(super) async fn allocate(
 }
 
 async fn next_nonce(
-    tx: &mut Transaction<'static, Sqlite>,
+    tx: &mut SqliteConnection,
     network: &str,
     signer: &str,
 ) -> Result<u64, LedgerError> {
     let row = sqlx::query(NEXT_NONCE)
         .bind(network)
         .bind(signer)
-        .fetch_one(&mut **tx)
+        .fetch_one(&mut *tx)
         .await
         .map_err(unavailable)?;
     unsigned(&row, "next")
 }
 
 async fn insert_slot(
-    tx: &mut Transaction<'static, Sqlite>,
+    tx: &mut Turn,
     (network, signer): (&str, &str),
     nonce: u64,
     kind: SlotKind,
@@ -366,7 +365,7 @@ pub(super) async fn reopen(
 
 async fn read(
     ledger: &SqliteLedger,
-    tx: &mut Transaction<'static, Sqlite>,
+    tx: &mut SqliteConnection,
     row: &SqliteRow,
 ) -> Result<SlotRow, LedgerError> {
     let network: String = column(row, "network")?;
@@ -377,7 +376,7 @@ async fn read(
         .bind(&network)
         .bind(&signer)
         .bind(nonce)
-        .fetch_all(&mut **tx)
+        .fetch_all(&mut *tx)
         .await
         .map_err(unavailable)?;
     let member = |row: &SqliteRow| {
@@ -391,7 +390,7 @@ async fn read(
         .bind(&network)
         .bind(&signer)
         .bind(nonce)
-        .fetch_all(&mut **tx)
+        .fetch_all(&mut *tx)
         .await
         .map_err(unavailable)?;
     Ok(SlotRow {
