@@ -66,6 +66,7 @@ struct State {
     outside: u64,
     broadcasts: u64,
     batch_members: usize,
+    quiet_from: u64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -140,6 +141,11 @@ impl SimulatedChain {
     #[must_use]
     pub fn balance(&self, account: Address) -> Amount {
         self.lock().balances.get(&account).copied().unwrap_or_default()
+    }
+
+    /// Payments that nobody waits for are sent from this unix second on.
+    pub fn set_quiet_from(&self, unix: u64) {
+        self.lock().quiet_from = unix;
     }
 
     /// Sets what goes wrong.

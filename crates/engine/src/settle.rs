@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use faregate_chain::Inspection;
+use faregate_chain::{Inspection, SendTime};
 use faregate_ledger::{LedgerError, NewSettlement, Reserved, Settlement, SettlementState as State};
 use faregate_protocol::{
     FacilitatorError, PaymentKey, PaymentRequest, Reason, SettleResponse, SettleTerms,
@@ -22,6 +22,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 const LEDGER_DOWN: FacilitatorError =
     FacilitatorError::Unavailable(Reason::LedgerUnavailable.code());
 const QUEUE_FULL: FacilitatorError = FacilitatorError::Unavailable(Reason::QueueFull.code());
+const QUIET: FacilitatorError = FacilitatorError::Unavailable(Reason::QuietHours.code());
 
 pub(crate) async fn settle(
     engine: &Engine,
@@ -70,6 +71,8 @@ struct Call<'a> {
     has_key: bool,
     /// The caller's ledger, if it has one of our kind.
     deployment: Option<Uuid>,
+    /// Nobody waits for the money.
+    patient: bool,
     deadline: Instant,
 }
 
@@ -86,6 +89,7 @@ impl<'a> Call<'a> {
             caller: terms.settle_id.unwrap_or_else(Uuid::new_v4),
             has_key: terms.settle_id.is_some(),
             deployment: terms.deployment,
+            patient: terms.patient,
             deadline: Instant::now() + wait,
         }
     }
@@ -98,8 +102,15 @@ impl<'a> Call<'a> {
             Ok(authorization) => authorization,
             Err(reason) => return refuse(reason, None),
         };
-        // What verify found may have changed, and nothing is sent that cannot settle.
         let now = self.desk.clock.now_unix();
+        if self.patient
+            && let SendTime::NotBefore(time) =
+                self.desk.chain.send_time(now, authorization.valid_before).await
+        {
+            tracing::debug!(payment = authorization.key.short(), time, "kept for a quiet hour");
+            return Err(QUIET);
+        }
+        // What verify found may have changed, and nothing is sent that cannot settle.
         let head = match self.desk.chain.inspect(self.request, now).await {
             Ok(Inspection::Valid { head, .. }) => head,
             Ok(Inspection::Invalid { reason, payer }) => return refuse(reason, payer),

@@ -13,6 +13,9 @@ pub const DEADLINE: &str = "faregate-deadline";
 /// Identity of the caller's ledger. A UUID.
 pub const DEPLOYMENT: &str = "faregate-deployment";
 
+/// `true`: nobody waits for the money, it may be moved when gas is cheap.
+pub const PATIENT: &str = "faregate-patient";
+
 /// Reads the headers; each may be absent.
 ///
 /// # Errors
@@ -24,10 +27,12 @@ pub fn read(headers: &HeaderMap) -> Result<SettleTerms, Refusal> {
         let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
         digits.then(|| text.parse().ok()).flatten()
     };
+    let truth = |text: &str| text.parse::<bool>().ok();
     Ok(SettleTerms {
         settle_id: one(headers, IDEMPOTENCY_KEY, "a UUID", uuid)?,
         deadline_unix_ms: one(headers, DEADLINE, "a time in unix milliseconds", unix_ms)?,
         deployment: one(headers, DEPLOYMENT, "a UUID", uuid)?,
+        patient: one(headers, PATIENT, "true or false", truth)?.unwrap_or_default(),
     })
 }
 
@@ -64,11 +69,17 @@ mod tests {
     #[test]
     fn all_are_optional_and_all_are_read() {
         assert_eq!(read(&HeaderMap::new()), Ok(SettleTerms::default()));
-        let all = headers(&[(IDEMPOTENCY_KEY, ID), (DEADLINE, "1770000000000"), (DEPLOYMENT, ID)]);
+        let all = headers(&[
+            (IDEMPOTENCY_KEY, ID),
+            (DEADLINE, "1770000000000"),
+            (DEPLOYMENT, ID),
+            (PATIENT, "true"),
+        ]);
         let terms = read(&all).unwrap();
         assert_eq!(terms.settle_id, ID.parse().ok());
         assert_eq!(terms.deadline_unix_ms, Some(1_770_000_000_000));
         assert_eq!(terms.deployment, ID.parse().ok());
+        assert!(terms.patient);
     }
 
     #[test]
@@ -83,6 +94,7 @@ mod tests {
             (DEADLINE, "1.5"),
             (DEADLINE, "99999999999999999999"),
             (DEPLOYMENT, "mine"),
+            (PATIENT, "yes"),
         ] {
             let error = read(&headers(&[(name, value)])).unwrap_err().to_string();
             assert!(error.contains(name), "{error}");

@@ -20,6 +20,7 @@ use crate::limits;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const DEADLINE: HeaderName = HeaderName::from_static("faregate-deadline");
+const PATIENT: HeaderName = HeaderName::from_static("faregate-patient");
 const DEPLOYMENT: HeaderName = HeaderName::from_static("faregate-deployment");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
@@ -180,6 +181,7 @@ fn tell_terms(question: &mut Request<GateBody>, terms: &SettleTerms) {
         (IDEMPOTENCY_KEY, terms.settle_id.map(|id| id.to_string())),
         (DEADLINE, terms.deadline_unix_ms.map(|ms| ms.to_string())),
         (DEPLOYMENT, terms.deployment.map(|id| id.to_string())),
+        (PATIENT, terms.patient.then(|| true.to_string())),
     ];
     for (name, text) in told {
         if let Some(value) = text.and_then(|text| HeaderValue::try_from(text).ok()) {
@@ -219,6 +221,7 @@ fn is_not_taken_up(body: &Value) -> bool {
             Reason::LedgerUnavailable
                 | Reason::ChainUnavailable
                 | Reason::QueueFull
+                | Reason::QuietHours
                 | Reason::FacilitatorUnavailable
         )
     )

@@ -42,6 +42,9 @@ pub struct SettleTerms {
     pub deadline_unix_ms: Option<u64>,
     /// The caller's ledger, made by its first migration.
     pub deployment: Option<Uuid>,
+    /// Nobody waits for the money: it may be moved later, when gas is cheap, if the operator says
+    /// so and the authorization lives long enough.
+    pub patient: bool,
 }
 
 /// Why a facilitator gave no verdict. For a settlement every one of these means *unknown*, except

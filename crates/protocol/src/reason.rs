@@ -153,6 +153,8 @@ reasons! {
         "Payer and payee must differ, and neither may be a signer of the facilitator.";
     QueueFull "queue_full" Us SameAgain 503
         "More settlements are in flight than the configured limit.";
+    QuietHours "quiet_hours" Us SameAgain 503
+        "Nobody waits for this payment, and it is settled when gas is cheaper.";
     ChainUnavailable "chain_unavailable" Chain SameAgain 503
         "No endpoint of the chain answers.";
     InvalidTransactionState "invalid_transaction_state" Chain SameAgain 402

@@ -6,8 +6,8 @@ use faregate_protocol::{Network, PaymentKey, PaymentRequest, Reason, SupportedKi
 use super::{SimulatedChain, State, TRANSFER_GAS, Transaction, Use};
 use crate::{
     Authorization, BatchRoom, BlockSeen, Broadcast, Chain, ChainError, DeathCause, DeathProof,
-    Evidence, Fees, Inspection, Intent, LaneState, Observation, Outcome, Prepared, Slot, Watch,
-    observation::Reverted,
+    Evidence, Fees, Inspection, Intent, LaneState, Observation, Outcome, Prepared, SendTime, Slot,
+    Watch, observation::Reverted,
 };
 
 impl SimulatedChain {
@@ -248,6 +248,11 @@ impl Chain for SimulatedChain {
             pending_nonce,
             balance_wei: if state.faults.no_gas_money { 0 } else { u128::MAX },
         })
+    }
+
+    async fn send_time(&self, now_unix: u64, _valid_before: u64) -> SendTime {
+        let from = self.lock().quiet_from;
+        if now_unix < from { SendTime::NotBefore(from) } else { SendTime::Now }
     }
 
     async fn ready(&self) -> Result<(), ChainError> {

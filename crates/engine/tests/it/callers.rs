@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use faregate_ledger::{ClaimStore, PayeeStore, SettlementState};
 use faregate_protocol::receipt::SettleMeaning;
-use faregate_protocol::{Facilitator, SettleTerms};
+use faregate_protocol::{Facilitator, FacilitatorError, SettleTerms};
 use uuid::Uuid;
 
-use crate::world::{World, is, key, payment};
+use crate::world::{NOW, World, is, key, payment};
 
 #[tokio::test]
 async fn a_payment_settles_with_evidence_and_a_journal() {
@@ -162,4 +162,31 @@ async fn p4_a_payee_is_settled_for_by_one_ledger_until_it_is_released() {
     assert!(settle(2, 2).await.success, "the operator gave it to another ledger");
     assert!(is(&settle(5, 1).await, "payee_enrolled_elsewhere"));
     world.assert_moved(4);
+}
+
+#[tokio::test]
+async fn what_nobody_waits_for_is_kept_for_a_quiet_hour() {
+    let world = World::new(true).await;
+    world.chain.set_quiet_from(NOW + 100);
+    let (request, id) = (payment(1), Uuid::new_v4());
+    let patient = SettleTerms { settle_id: Some(id), patient: true, ..SettleTerms::default() };
+    let quiet = FacilitatorError::Unavailable("quiet_hours");
+    assert_eq!(world.engine.settle(&request, &patient).await, Err(quiet));
+    assert!(world.stored(&request).await.is_none(), "nothing was begun");
+    assert!(world.settle(&payment(2), Uuid::new_v4()).await.success, "who waits is served");
+    world.pass_time(100);
+    assert!(world.engine.settle(&request, &patient).await.unwrap().success);
+    world.assert_moved(2);
+}
+
+#[tokio::test]
+async fn what_is_under_way_is_not_kept_for_a_quiet_hour() {
+    let world = World::new(false).await;
+    let (request, id) = (payment(1), Uuid::new_v4());
+    assert!(is(&world.settle(&request, id).await, "settlement_pending"));
+    world.chain.set_quiet_from(NOW + 100);
+    let patient = SettleTerms { settle_id: Some(id), patient: true, ..SettleTerms::default() };
+    assert!(is(&world.engine.settle(&request, &patient).await.unwrap(), "settlement_pending"));
+    world.chain.mine();
+    assert!(world.outcome(&request, id).await.success);
 }

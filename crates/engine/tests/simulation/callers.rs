@@ -67,7 +67,12 @@ impl Caller {
         let dies = death.comes();
         let wait = dice.between(WAIT.0, WAIT.1);
         let deadline_unix_ms = Some(street.ground.clock.now_unix_ms() + wait);
-        let terms = SettleTerms { settle_id: self.settle_id, deadline_unix_ms, deployment: None };
+        let terms = SettleTerms {
+            settle_id: self.settle_id,
+            deadline_unix_ms,
+            deployment: None,
+            patient: false,
+        };
         let known = self.is_known(street).await;
         street.told.asks(self.settle_id);
         let answer = tokio::select! {

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::schemas::of;
 use crate::limits::{Limits, RETRY_AFTER_SECS};
-use crate::terms::{DEADLINE, DEPLOYMENT, IDEMPOTENCY_KEY};
+use crate::terms::{DEADLINE, DEPLOYMENT, IDEMPOTENCY_KEY, PATIENT};
 
 /// Every path.
 pub(super) fn paths() -> Value {
@@ -24,7 +24,7 @@ pub(super) fn paths() -> Value {
                 "settle",
                 "Moves the money, once, however often it is asked. Runs to its end even when the \
                  caller goes away.",
-                &["RequestId", "IdempotencyKey", "Deadline", "Deployment"],
+                &["RequestId", "IdempotencyKey", "Deadline", "Deployment", "Patient"],
                 answers("SettleResponse", &["400", "401", "408", "413", "431", "500", "503"]),
             ),
         },
@@ -88,6 +88,11 @@ pub(super) fn parameters() -> Value {
             json!({"type": "string"}),
         ),
         "Deployment": header(DEPLOYMENT, "Identity of the caller's ledger, a UUID.", text),
+        "Patient": header(
+            PATIENT,
+            "true: nobody waits for the money, it may be moved when gas is cheap.",
+            json!({"type": "string", "enum": ["true", "false"]}),
+        ),
     })
 }
 
@@ -108,7 +113,8 @@ pub(super) fn responses() -> Value {
     let refused = |description: &str| answer(description, "Error");
     let mut unavailable = answer(
         "Nothing was begun; come again. The code says why: queue_full, chain_unavailable, \
-         ledger_unavailable or facilitator_unavailable.",
+         ledger_unavailable, facilitator_unavailable, or quiet_hours for a payment that nobody waits \
+         for.",
         "CodedError",
     );
     unavailable["headers"]["retry-after"] = json!({"$ref": "#/components/headers/RetryAfter"});

@@ -4,7 +4,7 @@
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
-use faregate_ledger::{Claim, ClaimState, Due};
+use faregate_ledger::{Claim, ClaimState, DeferralState, Due};
 use faregate_protocol::receipt::SettleMeaning;
 use faregate_protocol::{
     FacilitatorError, Network, PaymentRequest, Reason, SettleResponse, SettleTerms,
@@ -45,6 +45,8 @@ struct Question<'a> {
     request: &'a PaymentRequest,
     settle_id: Uuid,
     payer: &'a str,
+    /// Nobody waits for the money.
+    patient: bool,
 }
 
 /// There is too little time left for a question that was never asked.
@@ -83,7 +85,7 @@ async fn asked_first(
     payer: &str,
 ) -> Result<SettleResponse, Refusal> {
     crash_point!("G8");
-    let question = Question { gate, request, settle_id: lease.settle_id(), payer };
+    let question = Question { gate, request, settle_id: lease.settle_id(), payer, patient: false };
     let reply = lease.while_held(question.ask_and_once_more()).await;
     let reply = reply.map_err(|_| Refusal::pending(question.pending("")))?;
     record(&question, lease, ClaimState::Settling, reply).await
@@ -91,7 +93,10 @@ async fn asked_first(
 
 /// Asks once about money that follows its answer, under the settle id of its claim.
 pub(crate) async fn about_deferred(gate: &Gate, request: &PaymentRequest, due: &Due) -> Reply {
-    let question = Question { gate, request, settle_id: due.settle_id, payer: &due.payer };
+    let (settle_id, payer) = (due.settle_id, &due.payer);
+    // Of what is not paid by its end somebody wants to know at once.
+    let patient = due.state != DeferralState::BadDebt;
+    let question = Question { gate, request, settle_id, payer, patient };
     question.ask(gate.limits.settle_timeout).await
 }
 
@@ -103,7 +108,8 @@ pub(crate) async fn again(
     request: &PaymentRequest,
 ) -> Result<SettleResponse, Refusal> {
     let payer = claim.new.payer.as_str();
-    let question = Question { gate, request, settle_id: claim.new.settle_id, payer };
+    let question =
+        Question { gate, request, settle_id: claim.new.settle_id, payer, patient: false };
     let asking = question.ask(gate.limits.settle_timeout);
     let reply = lease.while_held(asking).await;
     let reply = reply.map_err(|_| Refusal::pending(question.pending(&claim.transaction)))?;
@@ -168,6 +174,7 @@ impl Question<'_> {
             settle_id: Some(self.settle_id),
             deadline_unix_ms: Some(now_unix_ms().saturating_add(wait_ms)),
             deployment: Some(self.gate.store.deployment()),
+            patient: self.patient,
         };
         let started = Instant::now();
         let asking =

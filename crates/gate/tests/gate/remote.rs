@@ -60,6 +60,7 @@ async fn questions_carry_the_terms_and_the_token() {
         settle_id: Some(Uuid::from_u128(5)),
         deadline_unix_ms: Some(1234),
         deployment: Some(Uuid::from_u128(6)),
+        patient: true,
     };
     assert!(remote.settle(&request, &terms).await.unwrap().success);
     let (parts, body) = heard.lock().unwrap().remove(0);
@@ -67,6 +68,7 @@ async fn questions_carry_the_terms_and_the_token() {
     assert_eq!(parts.headers["idempotency-key"], Uuid::from_u128(5).to_string());
     assert_eq!(parts.headers["faregate-deadline"], "1234");
     assert_eq!(parts.headers["faregate-deployment"], Uuid::from_u128(6).to_string());
+    assert_eq!(parts.headers["faregate-patient"], "true");
     assert_eq!(parts.headers["authorization"], "Bearer canary-token");
     assert_eq!(body, serde_json::to_value(&request).unwrap());
     assert_eq!(body["paymentRequirements"], serde_json::to_value(requirements()).unwrap());
