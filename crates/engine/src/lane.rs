@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use faregate_chain::{ChainError, LaneState};
-use faregate_ledger::{Lease, LedgerError};
+use faregate_ledger::{LaneRows, Lease, LedgerError};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -132,14 +132,16 @@ impl Lane {
     }
 
     /// Nonces and balance of the signer. Hints come often, so the chain is asked again only after
-    /// a send, after a block, or after a while.
-    async fn state(&mut self) -> Result<LaneState, Halt> {
+    /// a send, after a block, or after a while. What would close a nonce is never old news: a
+    /// reorganisation may have opened it again since.
+    async fn state(&mut self, rows: &LaneRows) -> Result<LaneState, Halt> {
         let block = self.desk.blocks.watched();
         let limits = &self.desk.limits;
         let good_for = if block.is_some() { limits.block_time_max } else { limits.watch_every };
         if let Some(known) = self.known
             && known.block == block
             && known.at.elapsed() < good_for.min(limits.resend_after)
+            && rows.open.first().is_none_or(|slot| slot.nonce >= known.state.mined_nonce)
         {
             return Ok(known.state);
         }

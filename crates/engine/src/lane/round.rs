@@ -25,7 +25,7 @@ pub(super) async fn round(lane: &mut Lane, lease: &Lease) -> Result<Next, Halt> 
     if rows.open.is_empty() && wanted.is_empty() {
         return Ok(Next::Idle);
     }
-    let chain = lane.state().await?;
+    let chain = lane.state(&rows).await?;
     lane.desk.metrics.signer_balance(lane.desk.network(), &lane.signer, chain.balance_wei);
     lane.close_mined(lease, &rows, chain).await?;
     let open: Vec<&SlotRow> =
