@@ -2,17 +2,18 @@
 
 use std::time::{Duration, Instant};
 
-use faregate_chain::Broadcast;
 use faregate_chain::simulated::Faults;
-use faregate_ledger::SettlementState as State;
+use faregate_chain::{Broadcast, Chain};
+use faregate_ledger::{SettlementState as State, SettlementStore, SlotRow};
 use faregate_protocol::receipt::SettleMeaning;
-use faregate_protocol::{PaymentRequest, SettleResponse};
+use faregate_protocol::{PaymentKey, PaymentRequest, SettleResponse};
 use futures::future::join_all;
 use uuid::Uuid;
 
 use crate::world::{MEMBERS, PAYER, SIGNER, World, is, nonce, payment};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const NETWORK: &str = "eip155:84532";
+const PATIENCE: Duration = Duration::from_secs(120);
 
 struct Crowd(Vec<(PaymentRequest, Uuid)>);
 
@@ -41,10 +42,18 @@ impl Crowd {
         let began = Instant::now();
         loop {
             self.settle(world).await;
+            let pending = world.chain.lane_state(SIGNER).await.unwrap().pending_nonce;
+            let open = world.ledger.lane(NETWORK, SIGNER).await.unwrap().open;
+            // Whether it is recorded as sent is a race with the lease.
+            let in_pool = |key: &PaymentKey| {
+                let home = |slot: &&SlotRow| slot.members.iter().any(|member| member.key == *key);
+                open.iter().find(home).is_some_and(|slot| slot.nonce < pending)
+            };
             let mut sent = 0;
             for (request, _) in &self.0 {
                 let stored = world.stored(request).await.unwrap();
-                sent += usize::from(stored.state == State::Broadcast);
+                let told = stored.state == State::Broadcast;
+                sent += usize::from(told || in_pool(&stored.new.key));
             }
             if sent == self.0.len() {
                 return;
