@@ -75,6 +75,10 @@ free = true
 "#
         ));
     }
+    if plan.work.is_for_a_gate() && plan.settle == DEFERRED {
+        // Enough for any run: what is measured is the way, not the fallback.
+        text.push_str("[gate.deferred]\nmax_per_payer = \"$1000000\"\nmax_total = \"$1000000\"\n");
+    }
     let file = folder.join("faregate.toml");
     std::fs::write(&file, text).map_err(BenchError::io("the configuration"))?;
     let (role, url) = match plan.work {
@@ -84,6 +88,8 @@ free = true
     };
     Ok(Written { file, role, url, ops })
 }
+
+const DEFERRED: &str = "deferred";
 
 fn ledger(plan: &Plan, folder: &Path) -> Result<String, BenchError> {
     let Some(url) = &plan.run.postgres else {

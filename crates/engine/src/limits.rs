@@ -80,7 +80,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            queue: 1024,
+            queue: 4096,
             in_flight: 16,
             settle_wait: Duration::from_secs(30),
             settle_wait_max: Duration::from_secs(120),

@@ -32,8 +32,8 @@ impl Default for Limits {
         Self {
             max_body_bytes: 256 * 1024,
             body_timeout: Duration::from_secs(10),
-            max_verifying: 256,
-            max_settling: 256,
+            max_verifying: 2048,
+            max_settling: 2048,
             verify_timeout: Duration::from_secs(15),
             settle_timeout: Duration::from_secs(100),
             settle_grace: Duration::from_secs(5),
