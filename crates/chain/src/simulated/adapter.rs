@@ -61,7 +61,7 @@ impl Chain for SimulatedChain {
     }
 
     fn share(&self, _request: &PaymentRequest) -> Option<u64> {
-        Some(TRANSFER_GAS)
+        self.batch_room().map(|_| TRANSFER_GAS)
     }
 
     async fn inspect(

@@ -238,7 +238,12 @@ impl Lane {
 
     /// Signs for an EMPTY slot, stores the bytes, sends them. `true`: something was sent.
     async fn fill(&mut self, lease: &Lease, slot: &SlotRow) -> Result<bool, Halt> {
-        let stored = self.members(slot).await?;
+        let mut stored = self.members(slot).await?;
+        if slot.kind == SlotKind::Batch {
+            // Composed under another configuration, perhaps: one that cannot be signed here must
+            // not be held against the others.
+            stored.retain(|stored| self.desk.chain.share(&stored.new.request).is_some());
+        }
         self.sign(lease, slot, &stored).await
     }
 

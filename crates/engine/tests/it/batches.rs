@@ -215,3 +215,19 @@ async fn a_batch_that_a_reorganisation_took_back_is_mined_again() {
     assert_eq!(world.chain.distinct_transactions(), distinct, "the same bytes");
     world.assert_moved(COUNT.into());
 }
+
+#[tokio::test]
+async fn an_unsigned_batch_is_taken_apart_where_payments_do_not_share_any_more() {
+    const COUNT: u8 = 6;
+    let (mut world, crowd) = (World::new(false).await, Crowd::of(COUNT));
+    crowd.gather(&world).await;
+    world.chain.set_batch_members(1);
+    world.restart();
+    world.chain.set_faults(Faults::default());
+    crowd.until_sent(&world).await;
+    world.chain.mine();
+    assert!(crowd.outcomes(&world).await.iter().all(|outcome| outcome.success));
+    world.assert_moved(COUNT.into());
+    let batches = world.chain.batches(SIGNER);
+    assert!(batches.iter().all(|members| *members <= 1), "{batches:?}");
+}
