@@ -3,6 +3,7 @@
 //! nothing behind this file sees one.
 
 mod members;
+mod plain;
 
 use faregate_protocol::v1::{self, PaymentPayloadV1, PaymentRequirementsV1};
 use faregate_protocol::{PaymentPayload, PaymentRequest, PaymentRequirements, X402_VERSION, json};
@@ -46,6 +47,13 @@ type Members = Map<String, Value>;
 /// # Errors
 /// 400 with what is missing or malformed.
 pub fn read(body: &[u8]) -> Result<Message, Refusal> {
+    match plain::read(body) {
+        Some(request) => Ok(Message::Payment { version: Version::V2, request: Box::new(request) }),
+        None => general(body),
+    }
+}
+
+fn general(body: &[u8]) -> Result<Message, Refusal> {
     let value = json::parse(body).map_err(|error| malformed(error.to_string()))?;
     let Value::Object(mut members) = value else {
         return Err(malformed("the request body must be a JSON object"));

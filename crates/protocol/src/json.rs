@@ -10,6 +10,9 @@ use serde_json::{Map, Value};
 /// nest about a dozen levels.
 pub const MAX_DEPTH: usize = 32;
 
+/// Room that an object gets at first; most of this protocol's have no more members.
+const USUAL_MEMBERS: usize = 7;
+
 /// Why a text was refused. Carries no part of the text, which may hold a bearer authorization.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JsonError {
@@ -142,6 +145,10 @@ impl<'de> Visitor<'de> for Strict {
         let inner = self.deeper()?;
         let mut members = Map::new();
         while let Some(key) = map.next_key::<String>()? {
+            // Not before: a text of empty objects would cost far more than its length.
+            if members.is_empty() {
+                members = Map::with_capacity(USUAL_MEMBERS);
+            }
             let value = map.next_value_seed(inner)?;
             if members.insert(key, value).is_some() {
                 return Err(A::Error::custom(DUPLICATE));

@@ -12,7 +12,7 @@ use url::{Host, Url};
 
 use super::breaker::Standing;
 use super::call::{self, Call};
-use super::collector::{Collector, Place};
+use super::collector::{Collector, Flight, Place};
 use super::health::Health;
 use super::http::{Broken, Client, TOO_MANY_REQUESTS};
 use super::terms::Terms;
@@ -63,25 +63,27 @@ impl Endpoint {
 
     /// Asks `calls`, together with what others ask meanwhile. An endpoint that was not checked yet
     /// is asked for its chain id in the same request.
+    ///
+    /// What is rarely needed is boxed here and below: the space of every branch is part of the
+    /// future, which is moved on the way to where it runs.
     pub(super) async fn ask(
         &self,
         shared: &Terms,
         calls: &[Call],
     ) -> Result<Vec<Answer>, ChainError> {
         if !self.checked.load(Ordering::Acquire) {
-            return self.check_and_ask(shared, calls).await;
+            return Box::pin(self.check_and_ask(shared, calls)).await;
         }
-        let own = || calls.iter().collect::<Vec<_>>();
         let flight = match self.collector.turn(calls).await {
             Place::Answered(answers) => return answers,
-            Place::Alone => return self.exchange(shared, &own()).await,
-            Place::Carry(flight) if !flight.is_shared() => {
-                return self.exchange(shared, &own()).await;
-            }
-            Place::Carry(flight) => flight,
+            Place::Carry(flight) => Some(flight),
+            Place::Alone => None,
         };
-        let all: Vec<&Call> = calls.iter().chain(flight.calls()).collect();
-        match self.exchange(shared, &all).await {
+        let others = flight.iter().flat_map(Flight::calls);
+        let all: Vec<&Call> = calls.iter().chain(others).collect();
+        let outcome = self.exchange(shared, &all).await;
+        let Some(flight) = flight.filter(Flight::is_shared) else { return outcome };
+        match outcome {
             Ok(mut answers) => {
                 let others = answers.split_off(calls.len().min(answers.len()));
                 flight.land(Ok(others));
@@ -89,7 +91,8 @@ impl Endpoint {
             }
             Err(ChainError::Nonsense { .. }) => {
                 flight.disband();
-                self.exchange(shared, &own()).await
+                let own: Vec<&Call> = calls.iter().collect();
+                Box::pin(self.exchange(shared, &own)).await
             }
             Err(error) => {
                 flight.land(Err(error.clone()));
@@ -135,7 +138,7 @@ impl Endpoint {
         let mut answers = Vec::with_capacity(calls.len());
         for part in calls.chunks(MAX_BATCH_CALLS) {
             let outcome = match self.part(shared, part).await {
-                Err(Failure::NoBatches) => self.singles(shared, part).await,
+                Err(Failure::NoBatches) => Box::pin(self.singles(shared, part)).await,
                 Err(Failure::Chain(error)) => Err(error),
                 Ok(answers) => Ok(answers),
             };

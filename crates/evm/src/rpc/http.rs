@@ -116,7 +116,8 @@ impl Client {
             let fresh = kept.is_none();
             let mut connection = match kept {
                 Some(connection) => connection,
-                None => self.open().await?,
+                // Boxed: the space of a handshake is large, and seldom needed.
+                None => Box::pin(self.open()).await?,
             };
             match connection.send(self.target.request(body.clone())).await {
                 Ok(answer) => {
