@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use faregate_protocol::{Network, PaymentRequest, Reason, SupportedKind};
 
-use crate::{Authorization, BlockSeen, ChainError, Observation, Watch};
+use crate::{Authorization, BlockSeen, ChainError, Heights, InBlock, Observation, Watch};
 
 /// The verdict of *inspect*.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -197,6 +197,16 @@ pub trait Chain: Send + Sync {
         Ok(Vec::new())
     }
 
+    /// Which blocks stand at these heights now, in one question for all. They prove no payment;
+    /// they tell which proofs need a look. By default the chain does not say.
+    ///
+    /// # Errors
+    /// [`ChainError`].
+    async fn heights(&self, numbers: &[u64]) -> Result<Option<Heights>, ChainError> {
+        let _ = numbers;
+        Ok(None)
+    }
+
     /// *Observe* for many payments whose transactions stand in `block`, in as few questions as
     /// their number allows. What the block proves comes in the order of `watches`; for the rest,
     /// which are all by default, there is `None`: each is to be observed for itself.
@@ -205,7 +215,7 @@ pub trait Chain: Send + Sync {
     /// [`ChainError`] when the chain gave no answer; that proves nothing.
     async fn observe_in(
         &self,
-        block: &BlockSeen,
+        block: InBlock<'_>,
         watches: &[Watch<'_>],
     ) -> Result<Vec<Option<Observation>>, ChainError> {
         let _ = block;

@@ -16,4 +16,6 @@ pub use adapter::{
 };
 pub use authorization::Authorization;
 pub use error::ChainError;
-pub use observation::{BlockSeen, DeathCause, DeathProof, Evidence, Observation, Outcome, Watch};
+pub use observation::{
+    BlockSeen, DeathCause, DeathProof, Evidence, Heights, InBlock, Observation, Outcome, Watch,
+};

@@ -26,6 +26,43 @@ pub struct BlockSeen {
     pub transactions: Vec<String>,
 }
 
+impl BlockSeen {
+    /// All of it.
+    #[must_use]
+    pub fn whole(&self) -> InBlock<'_> {
+        InBlock {
+            number: self.number,
+            hash: &self.hash,
+            transactions: &self.transactions,
+            size: Some(self.transactions.len()),
+        }
+    }
+}
+
+/// Transactions of one block, in which payments are looked for.
+#[derive(Clone, Copy, Debug)]
+pub struct InBlock<'a> {
+    /// Number of the block.
+    pub number: u64,
+    /// Its hash.
+    pub hash: &'a str,
+    /// The transactions, spelled as [`crate::Prepared::transaction`] is.
+    pub transactions: &'a [String],
+    /// How many it holds in all, if that is known.
+    pub size: Option<usize>,
+}
+
+/// What stands at some heights now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heights {
+    /// Latest block number.
+    pub head: u64,
+    /// Latest final block number.
+    pub finalized: u64,
+    /// Hash of the block at each height that was asked for; `None` where none was shown.
+    pub hashes: Vec<Option<String>>,
+}
+
 /// The chain's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observation {

@@ -67,6 +67,7 @@ struct State {
     broadcasts: u64,
     batch_members: usize,
     quiet_from: u64,
+    observations: u64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -146,6 +147,12 @@ impl SimulatedChain {
     /// Payments that nobody waits for are sent from this unix second on.
     pub fn set_quiet_from(&self, unix: u64) {
         self.lock().quiet_from = unix;
+    }
+
+    /// How often it was asked what became of payments, one or many at a time.
+    #[must_use]
+    pub fn observations(&self) -> u64 {
+        self.lock().observations
     }
 
     /// Sets what goes wrong.

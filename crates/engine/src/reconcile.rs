@@ -6,11 +6,12 @@ mod blocks;
 mod counted;
 mod look;
 mod pace;
+mod proven;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use faregate_ledger::{Lease, LedgerError, Settlement};
+use faregate_ledger::{Lease, LedgerError, Settlement, SettlementState};
 use faregate_protocol::PaymentKey;
 use futures::StreamExt as _;
 use tokio::sync::watch;
@@ -92,7 +93,10 @@ impl Reconciler {
         let quiet_ms = u64::try_from(limits.look_quiet.as_millis()).unwrap_or(u64::MAX);
         let due = self.desk.store.due(network, quiet_ms, limits.look_batch).await?;
         let full = due.len() >= usize::try_from(limits.look_batch).unwrap_or(usize::MAX);
-        let looked = self.look_at_each(lease, due).await;
+        let is_proven = |stored: &Settlement| stored.state == SettlementState::Mined;
+        let (proven, open) = due.into_iter().partition(is_proven);
+        let looked = self.look_at_each(lease, open).await;
+        let looked = looked.and(self.look_at_proven(lease, proven).await);
         self.desk.metrics.unresolved_payments(self.desk.store.unresolved(network).await?);
         looked.map(|()| full)
     }

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use alloy_primitives::Address;
 use async_trait::async_trait;
 use faregate_chain::{
-    Authorization, BatchRoom, BlockSeen, Broadcast, Chain, ChainError, Fees, Inspection, Intent,
-    LaneState, Observation, Prepared, SendTime, Slot, Watch,
+    Authorization, BatchRoom, BlockSeen, Broadcast, Chain, ChainError, Fees, Heights, InBlock,
+    Inspection, Intent, LaneState, Observation, Prepared, SendTime, Slot, Watch,
 };
 use faregate_protocol::{Network, PaymentRequest, Reason, SupportedKind, X402_VERSION};
 use tokio::task::JoinHandle;
@@ -253,9 +253,13 @@ impl Chain for EvmChain {
         observe::blocks::after(&self.rpc, after).await
     }
 
+    async fn heights(&self, numbers: &[u64]) -> Result<Option<Heights>, ChainError> {
+        observe::blocks::heights(&self.rpc, numbers).await.map(Some)
+    }
+
     async fn observe_in(
         &self,
-        block: &BlockSeen,
+        block: InBlock<'_>,
         watches: &[Watch<'_>],
     ) -> Result<Vec<Option<Observation>>, ChainError> {
         observe::blocks::observe_in(self, block, watches).await

@@ -181,14 +181,14 @@ pub trait SettlementStore: PayeeStore {
     /// [`LedgerError`].
     async fn in_flight(&self, network: &str) -> Result<u64, LedgerError>;
 
-    /// Nothing was found: the next look is due in `next_in_ms`.
+    /// Nothing new was found: the next look at each of these is due in `next_in_ms`.
     ///
     /// # Errors
     /// [`LedgerError::LeaseLost`] among others.
     async fn looked(
         &self,
         lease: &Lease,
-        key: &PaymentKey,
+        keys: &[PaymentKey],
         next_in_ms: u64,
     ) -> Result<(), LedgerError>;
 
@@ -311,6 +311,19 @@ pub trait SettlementStore: PayeeStore {
         &self,
         lease: &Lease,
         proofs: &[Proven],
+    ) -> Result<Vec<PaymentKey>, LedgerError>;
+
+    /// The proofs of these stand in blocks that are final: those that are MINED become FINAL, in
+    /// one transaction. Returns the payments that moved. `finalized` is the number of the final
+    /// block that this was read from.
+    ///
+    /// # Errors
+    /// [`LedgerError::LeaseLost`] among others.
+    async fn record_all_final(
+        &self,
+        lease: &Lease,
+        keys: &[PaymentKey],
+        finalized: u64,
     ) -> Result<Vec<PaymentKey>, LedgerError>;
 
     /// The block is gone: the proof is taken back. The payment returns to the slot of its newest

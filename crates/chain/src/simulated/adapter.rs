@@ -3,11 +3,11 @@
 use async_trait::async_trait;
 use faregate_protocol::{Network, PaymentKey, PaymentRequest, Reason, SupportedKind};
 
-use super::{SimulatedChain, State, TRANSFER_GAS, Transaction, Use};
+use super::{Block, SimulatedChain, State, TRANSFER_GAS, Transaction, Use};
 use crate::{
     Authorization, BatchRoom, BlockSeen, Broadcast, Chain, ChainError, DeathCause, DeathProof,
-    Evidence, Fees, Inspection, Intent, LaneState, Observation, Outcome, Prepared, SendTime, Slot,
-    Watch, observation::Reverted,
+    Evidence, Fees, Heights, InBlock, Inspection, Intent, LaneState, Observation, Outcome,
+    Prepared, SendTime, Slot, Watch, observation::Reverted,
 };
 
 impl SimulatedChain {
@@ -17,6 +17,47 @@ impl SimulatedChain {
             return Err(ChainError::Unreachable { network: self.network.to_string() });
         }
         Ok(state)
+    }
+
+    fn seen(&self, watch: &Watch<'_>) -> Result<Observation, ChainError> {
+        let state = self.up()?;
+        let requirements = &watch.request.payment_requirements;
+        let (_, read) = PaymentKey::of(&watch.request.payment_payload, requirements)
+            .map_err(|_| ChainError::Unsupported { detail: "not a payment" })?;
+        let (from, nonce) = (read.authorization.from, read.authorization.nonce);
+        let unknown = || Outcome::Unknown {
+            in_pool: state
+                .pool
+                .values()
+                .filter(|t| watch.transactions.contains(&t.hash))
+                .map(|t| t.hash.clone())
+                .collect(),
+            reverted: state.reverted(watch.transactions, from, nonce),
+        };
+        let outcome = match state.authorizations.get(&(from, nonce)) {
+            Some(Use::Moved { to, block }) => {
+                let ours = to.to_checksum(None).eq_ignore_ascii_case(&requirements.pay_to);
+                let proof = state.evidence(from, nonce).filter(|proof| {
+                    // A reorganisation may put our own into a block below the claim's head.
+                    *block > watch.head_at_claim || watch.transactions.contains(&proof.transaction)
+                });
+                match (ours, *block <= state.finalized()) {
+                    (true, _) => proof.map_or_else(unknown, Outcome::Paid),
+                    (false, true) => dead(DeathCause::Superseded, state.finalized()),
+                    (false, false) => unknown(),
+                }
+            }
+            Some(Use::Cancelled { block }) if *block <= state.finalized() => {
+                dead(DeathCause::Cancelled, state.finalized())
+            }
+            Some(Use::Cancelled { .. }) => unknown(),
+            None => {
+                let end = read.authorization.valid_before;
+                let last = alloy_primitives::U256::from(state.block_time(state.finalized()));
+                if last >= end { dead(DeathCause::Expired, state.finalized()) } else { unknown() }
+            }
+        };
+        Ok(Observation { head: state.head(), finalized: state.finalized(), outcome })
     }
 }
 
@@ -174,53 +215,14 @@ impl Chain for SimulatedChain {
     }
 
     async fn observe(&self, watch: Watch<'_>) -> Result<Observation, ChainError> {
-        let state = self.up()?;
-        let requirements = &watch.request.payment_requirements;
-        let (_, read) = PaymentKey::of(&watch.request.payment_payload, requirements)
-            .map_err(|_| ChainError::Unsupported { detail: "not a payment" })?;
-        let (from, nonce) = (read.authorization.from, read.authorization.nonce);
-        let unknown = || Outcome::Unknown {
-            in_pool: state
-                .pool
-                .values()
-                .filter(|t| watch.transactions.contains(&t.hash))
-                .map(|t| t.hash.clone())
-                .collect(),
-            reverted: state.reverted(watch.transactions, from, nonce),
-        };
-        let outcome = match state.authorizations.get(&(from, nonce)) {
-            Some(Use::Moved { to, block }) => {
-                let ours = to.to_checksum(None).eq_ignore_ascii_case(&requirements.pay_to);
-                let proof = state.evidence(from, nonce).filter(|proof| {
-                    // A reorganisation may put our own into a block below the claim's head.
-                    *block > watch.head_at_claim || watch.transactions.contains(&proof.transaction)
-                });
-                match (ours, *block <= state.finalized()) {
-                    (true, _) => proof.map_or_else(unknown, Outcome::Paid),
-                    (false, true) => dead(DeathCause::Superseded, state.finalized()),
-                    (false, false) => unknown(),
-                }
-            }
-            Some(Use::Cancelled { block }) if *block <= state.finalized() => {
-                dead(DeathCause::Cancelled, state.finalized())
-            }
-            Some(Use::Cancelled { .. }) => unknown(),
-            None => {
-                let end = read.authorization.valid_before;
-                let last = alloy_primitives::U256::from(state.block_time(state.finalized()));
-                if last >= end { dead(DeathCause::Expired, state.finalized()) } else { unknown() }
-            }
-        };
-        Ok(Observation { head: state.head(), finalized: state.finalized(), outcome })
+        self.lock().observations += 1;
+        self.seen(&watch)
     }
 
     async fn blocks(&self, after: Option<u64>) -> Result<Vec<BlockSeen>, ChainError> {
         let state = self.up()?;
         let from = after.map_or(state.head(), |after| after.saturating_add(1));
-        let hash = |number: u64| {
-            let block = usize::try_from(number).ok().and_then(|at| state.blocks.get(at));
-            format!("0xblock{}", block.map_or(0, |block| block.id))
-        };
+        let hash = |number: u64| state.hash_at(number).unwrap_or_default();
         let blocks = state.blocks.iter().enumerate().map(|(number, block)| {
             let number = number as u64;
             let transactions =
@@ -233,6 +235,30 @@ impl Chain for SimulatedChain {
             }
         });
         Ok(blocks.filter(|block| block.number >= from).collect())
+    }
+
+    async fn heights(&self, numbers: &[u64]) -> Result<Option<Heights>, ChainError> {
+        let mut state = self.up()?;
+        state.observations += 1;
+        let hashes = numbers.iter().map(|number| state.hash_at(*number)).collect();
+        Ok(Some(Heights { head: state.head(), finalized: state.finalized(), hashes }))
+    }
+
+    async fn observe_in(
+        &self,
+        block: InBlock<'_>,
+        watches: &[Watch<'_>],
+    ) -> Result<Vec<Option<Observation>>, ChainError> {
+        self.lock().observations += 1;
+        let mut seen = Vec::with_capacity(watches.len());
+        for watch in watches {
+            let all = self.seen(watch)?;
+            let in_block = |proof: &Evidence| proof.block_hash == block.hash;
+            seen.push(
+                matches!(&all.outcome, Outcome::Paid(proof) if in_block(proof)).then_some(all),
+            );
+        }
+        Ok(seen)
     }
 
     async fn lane_state(&self, signer: &str) -> Result<LaneState, ChainError> {
@@ -264,7 +290,15 @@ fn dead(cause: DeathCause, at_block: u64) -> Outcome {
     Outcome::Dead(DeathProof { cause, at_block })
 }
 
+fn hash_of(block: &Block) -> String {
+    format!("0xblock{}", block.id)
+}
+
 impl State {
+    fn hash_at(&self, number: u64) -> Option<String> {
+        usize::try_from(number).ok().and_then(|at| self.blocks.get(at)).map(hash_of)
+    }
+
     fn evidence(
         &self,
         from: alloy_primitives::Address,
@@ -281,7 +315,7 @@ impl State {
                 transaction: mined.transaction.hash.clone(),
                 log_index: index as u64,
                 block_number: number as u64,
-                block_hash: format!("0xblock{}", block.id),
+                block_hash: hash_of(block),
                 gas_used: TRANSFER_GAS.saturating_mul(mined.transaction.requests.len() as u64),
                 payments: mined.moved.len() as u64,
             })

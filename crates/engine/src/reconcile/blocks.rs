@@ -149,7 +149,7 @@ impl Reconciler {
             return Ok(0);
         }
         let watches: Vec<_> = carried.iter().map(watch_of).collect();
-        let seen = match self.desk.chain.observe_in(block, &watches).await {
+        let seen = match self.desk.chain.observe_in(block.whole(), &watches).await {
             Ok(seen) => seen,
             Err(error) => {
                 tracing::warn!(%error, block = block.number, "not looked into");

@@ -28,10 +28,10 @@ impl Reconciler {
             return Ok(());
         }
         let next_in = u64::try_from(self.next_look(&stored).as_millis()).unwrap_or(u64::MAX);
-        self.desk.store.looked(lease, &stored.new.key, next_in).await
+        self.desk.store.looked(lease, &[stored.new.key], next_in).await
     }
 
-    fn next_look(&self, stored: &Settlement) -> Duration {
+    pub(super) fn next_look(&self, stored: &Settlement) -> Duration {
         let limits = &self.desk.limits;
         let most =
             if stored.state == State::Mined { limits.look_proven_max } else { limits.look_max };
@@ -153,10 +153,7 @@ impl Reconciler {
         proof: &Evidence,
         finalized: u64,
     ) -> Result<bool, LedgerError> {
-        let same = stored.evidence.as_ref().is_some_and(|known| {
-            known.transaction == proof.transaction && known.block_hash == proof.block_hash
-        });
-        if !same {
+        if !is_of(proof, stored) {
             return self.take_back(lease, stored).await;
         }
         if proof.block_number > finalized {
@@ -246,6 +243,13 @@ impl Reconciler {
         self.desk.wakers.wake(key);
         Ok(moved)
     }
+}
+
+/// Whether this is the proof that is stored.
+pub(super) fn is_of(proof: &Evidence, stored: &Settlement) -> bool {
+    stored.evidence.as_ref().is_some_and(|known| {
+        known.transaction == proof.transaction && known.block_hash == proof.block_hash
+    })
 }
 
 /// The question about one settlement.

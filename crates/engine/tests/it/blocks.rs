@@ -75,3 +75,60 @@ async fn a_block_that_replaced_another_is_read_when_the_next_does_not_follow() {
     }
     world.assert_moved(2);
 }
+
+#[tokio::test]
+async fn payments_of_one_block_become_final_by_a_few_questions_for_all() {
+    const PAYMENTS: u8 = 60;
+    // Each is looked at several times before its block is final.
+    let world = World::with(false, |limits| limits.settle_wait = Duration::from_secs(60)).await;
+    let settling = sent(&world, 1..=PAYMENTS).await;
+    world.chain.mine();
+    for caller in settling {
+        assert!(caller.await.unwrap());
+    }
+    let before = world.chain.observations();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    for n in 1..=PAYMENTS {
+        assert_eq!(world.stored(&payment(n)).await.unwrap().state, SettlementState::Mined);
+    }
+    let looks = world.stored(&payment(1)).await.unwrap().looks;
+    assert!(looks > 0, "nobody looked");
+    for _ in 0..faregate_chain::simulated::FINALITY_DEPTH {
+        world.chain.mine();
+    }
+    for n in 1..=PAYMENTS {
+        world.until(&payment(n), SettlementState::Final).await;
+    }
+    let asked = world.chain.observations() - before;
+    // Alone it would be one for each look at each payment.
+    let alone = u64::from(PAYMENTS) * (u64::from(looks) + 1);
+    assert!(asked <= alone / 10, "{asked} questions, {alone} one by one");
+}
+
+#[tokio::test]
+async fn of_a_block_that_is_gone_each_payment_is_looked_at_again() {
+    const PAYMENTS: u8 = 12;
+    let world = World::with(false, |limits| limits.settle_wait = Duration::from_secs(60)).await;
+    let settling = sent(&world, 1..=PAYMENTS).await;
+    world.chain.mine();
+    for caller in settling {
+        assert!(caller.await.unwrap());
+    }
+    world.chain.reorganise(1, false);
+    // An endpoint that has not come so far proves nothing against a proof.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    for n in 1..=PAYMENTS {
+        assert_eq!(world.stored(&payment(n)).await.unwrap().state, SettlementState::Mined);
+    }
+    world.chain.mine();
+    for n in 1..=PAYMENTS {
+        world.until(&payment(n), SettlementState::Broadcast).await;
+    }
+    for _ in 0..=faregate_chain::simulated::FINALITY_DEPTH {
+        world.chain.mine();
+    }
+    for n in 1..=PAYMENTS {
+        world.until(&payment(n), SettlementState::Final).await;
+    }
+    world.assert_moved(u64::from(PAYMENTS));
+}

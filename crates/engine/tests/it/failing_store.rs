@@ -108,10 +108,10 @@ impl SettlementStore for FailingStore {
     async fn looked(
         &self,
         lease: &Lease,
-        key: &PaymentKey,
+        keys: &[PaymentKey],
         next_in_ms: u64,
     ) -> Result<(), LedgerError> {
-        self.inner.looked(lease, key, next_in_ms).await
+        self.inner.looked(lease, keys, next_in_ms).await
     }
 
     async fn unresolved(&self, network: &str) -> Result<u64, LedgerError> {
@@ -219,6 +219,15 @@ impl SettlementStore for FailingStore {
         proofs: &[Proven],
     ) -> Result<Vec<PaymentKey>, LedgerError> {
         self.call(self.inner.record_all_mined(lease, proofs)).await
+    }
+
+    async fn record_all_final(
+        &self,
+        lease: &Lease,
+        keys: &[PaymentKey],
+        finalized: u64,
+    ) -> Result<Vec<PaymentKey>, LedgerError> {
+        self.call(self.inner.record_all_final(lease, keys, finalized)).await
     }
 
     async fn undo_mined(&self, lease: &Lease, key: &PaymentKey) -> Result<bool, LedgerError> {

@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use faregate_chain::simulated::SimulatedChain;
 use faregate_chain::{
     Authorization, BatchRoom, BlockSeen, Broadcast, Chain, ChainError, DeathCause, DeathProof,
-    Evidence, Fees, Inspection, Intent, LaneState, Observation, Outcome, Prepared, Slot, Watch,
+    Evidence, Fees, Heights, InBlock, Inspection, Intent, LaneState, Observation, Outcome,
+    Prepared, Slot, Watch,
 };
 use faregate_engine::clock::Clock as _;
 use faregate_protocol::{Network, PaymentRequest, Reason, SupportedKind};
@@ -141,6 +142,25 @@ impl Chain for ProcessChain {
     async fn blocks(&self, after: Option<u64>) -> Result<Vec<BlockSeen>, ChainError> {
         self.enter().await;
         let seen = self.chain.blocks(after).await;
+        self.control.border().await;
+        seen
+    }
+
+    async fn heights(&self, numbers: &[u64]) -> Result<Option<Heights>, ChainError> {
+        self.enter().await;
+        let seen = self.chain.heights(numbers).await;
+        self.control.border().await;
+        seen
+    }
+
+    async fn observe_in(
+        &self,
+        block: InBlock<'_>,
+        watches: &[Watch<'_>],
+    ) -> Result<Vec<Option<Observation>>, ChainError> {
+        self.enter().await;
+        let seen = self.chain.observe_in(block, watches).await;
+        self.audit.note("observe in", self.control.name, u64::from(seen.is_ok()));
         self.control.border().await;
         seen
     }

@@ -178,9 +178,23 @@ impl SettlementStore for ProcessStore {
         self.wrote("all mined", lease, fate, done).await
     }
 
-    async fn looked(&self, lease: &Lease, key: &PaymentKey, next_in_ms: u64) -> Answer<()> {
+    async fn record_all_final(
+        &self,
+        lease: &Lease,
+        keys: &[PaymentKey],
+        finalized: u64,
+    ) -> Answer<Vec<PaymentKey>> {
         let fate = self.enter().await?;
-        let done = self.ledger.looked(&self.token_for(lease), key, next_in_ms).await;
+        let done = self.ledger.record_all_final(&self.token_for(lease), keys, finalized).await;
+        for key in done.iter().flatten() {
+            self.audit.note("FINAL", self.control.name, u64::from(key.0[0]));
+        }
+        self.wrote("all final", lease, fate, done).await
+    }
+
+    async fn looked(&self, lease: &Lease, keys: &[PaymentKey], next_in_ms: u64) -> Answer<()> {
+        let fate = self.enter().await?;
+        let done = self.ledger.looked(&self.token_for(lease), keys, next_in_ms).await;
         self.wrote("looked", lease, fate, done).await
     }
 

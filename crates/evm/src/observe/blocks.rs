@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 
 use alloy_primitives::B256;
-use faregate_chain::{BlockSeen, ChainError, Observation, Outcome, Watch};
+use faregate_chain::{BlockSeen, ChainError, Heights, InBlock, Observation, Outcome, Watch};
 use serde_json::Value;
 
 use super::chain_view::{self, View};
@@ -41,6 +41,33 @@ pub(crate) async fn after(rpc: &Rpc, after: Option<u64>) -> Result<Vec<BlockSeen
     Ok(blocks)
 }
 
+/// The hashes at these heights beside head and final block, by one endpoint in one request.
+pub(crate) async fn heights(rpc: &Rpc, numbers: &[u64]) -> Result<Heights, ChainError> {
+    let by_number = numbers.iter().map(|number| Block::Number(*number));
+    let asked = [Block::Latest, Block::Finalized].into_iter().chain(by_number);
+    let calls: Vec<Call> = asked.map(Call::block).collect();
+    let mut answers = rpc.batch(&calls).await?.into_iter();
+    let mut next = || answers.next().ok_or_else(|| rpc.nonsense("batch"));
+    let head = chain_view::header(&rpc.value(next()?, call::GET_BLOCK)?);
+    let head = head.ok_or_else(|| rpc.nonsense(call::GET_BLOCK))?.number;
+    let finalized = chain_view::final_header(rpc, next()?)?.map_or(0, |block| block.number);
+    if finalized > head {
+        return Err(rpc.nonsense(call::GET_BLOCK));
+    }
+    let mut hashes = Vec::with_capacity(numbers.len());
+    for number in numbers {
+        let value = rpc.value(next()?, call::GET_BLOCK)?;
+        if value.is_null() {
+            hashes.push(None);
+            continue;
+        }
+        let block = chain_view::header(&value).filter(|block| block.number == *number);
+        let block = block.ok_or_else(|| rpc.nonsense(call::GET_BLOCK))?;
+        hashes.push(Some(block.hash.to_string()));
+    }
+    Ok(Heights { head, finalized, hashes })
+}
+
 fn read(value: &Value) -> Option<BlockSeen> {
     let hash = |value: &Value| decode::hash(value).map(|hash| hash.to_string());
     let transactions = value.get("transactions")?.as_array()?.iter().map(hash);
@@ -55,7 +82,7 @@ fn read(value: &Value) -> Option<BlockSeen> {
 /// What `block` proves of these payments.
 pub(crate) async fn observe_in(
     chain: &EvmChain,
-    block: &BlockSeen,
+    block: InBlock<'_>,
     watches: &[Watch<'_>],
 ) -> Result<Vec<Option<Observation>>, ChainError> {
     let subjects: Vec<Option<Subject>> =
@@ -77,7 +104,7 @@ pub(crate) async fn observe_in(
 
 async fn observe_at(
     rpc: &Rpc,
-    block: &BlockSeen,
+    block: InBlock<'_>,
     subjects: &[Option<Subject>],
     wanted: &[B256],
 ) -> Result<Vec<Option<Observation>>, ChainError> {
@@ -115,11 +142,11 @@ async fn proven(
 /// The receipts of the wanted transactions, as far as they are mined.
 async fn receipts_of(
     rpc: &Rpc,
-    block: &BlockSeen,
+    block: InBlock<'_>,
     wanted: &[B256],
 ) -> Result<HashMap<B256, Receipt>, ChainError> {
     let mut found = HashMap::with_capacity(wanted.len());
-    if worth_all_receipts(wanted.len(), block.transactions.len())
+    if worth_all_receipts(wanted.len(), block.size)
         && let [Ok(Value::Array(all))] = &*rpc.batch(&[Call::block_receipts(block.number)]).await?
     {
         let wanted: HashSet<&B256> = wanted.iter().collect();
@@ -141,13 +168,14 @@ async fn receipts_of(
 }
 
 /// All receipts of a block in one call, when few of them would be for nothing.
-fn worth_all_receipts(wanted: usize, in_block: usize) -> bool {
+fn worth_all_receipts(wanted: usize, in_block: Option<usize>) -> bool {
     const FOREIGN_FOR_EACH: usize = 20;
-    wanted >= BLOCK_RECEIPTS_FROM && in_block <= wanted.saturating_mul(FOREIGN_FOR_EACH)
+    let few_others = in_block.is_some_and(|all| all <= wanted.saturating_mul(FOREIGN_FOR_EACH));
+    wanted >= BLOCK_RECEIPTS_FROM && few_others
 }
 
 /// Head, final block and the block as they are now.
-async fn headers(rpc: &Rpc, block: &BlockSeen) -> Result<View, ChainError> {
+async fn headers(rpc: &Rpc, block: InBlock<'_>) -> Result<View, ChainError> {
     let calls = [Block::Latest, Block::Finalized, Block::Number(block.number)].map(Call::block);
     let [head, finalized, now] = rpc.batch_of(calls).await?;
     let head = chain_view::header(&rpc.value(head, call::GET_BLOCK)?);
@@ -171,7 +199,8 @@ mod tests {
             (8, 161, false),
             (256, 400, true),
         ] {
-            assert_eq!(worth_all_receipts(wanted, in_block), worth, "{wanted} of {in_block}");
+            assert_eq!(worth_all_receipts(wanted, Some(in_block)), worth, "{wanted} of {in_block}");
         }
+        assert!(!worth_all_receipts(8, None));
     }
 }

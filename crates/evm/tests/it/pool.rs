@@ -325,7 +325,7 @@ async fn a_block_proves_all_its_payments_in_a_handful_of_calls() {
     let mut watches: Vec<_> =
         payments.iter().zip(&sent).map(|(request, sent)| watch(request, &sent[..])).collect();
     watches.push(watch(&unmined, &none[..]));
-    let seen = world.chain.observe_in(block, &watches).await.unwrap();
+    let seen = world.chain.observe_in(block.whole(), &watches).await.unwrap();
     let calls = world.endpoint.take_calls();
     println!("{} calls for {} payments: {calls:?}", calls.len(), payments.len());
     assert!(calls.len() <= 6, "{calls:?}");
@@ -344,12 +344,34 @@ async fn a_block_proves_all_its_payments_in_a_handful_of_calls() {
         }
         false => Reaction::Pass,
     });
-    assert_eq!(world.chain.observe_in(block, &watches).await.unwrap(), seen);
-    // A block that was replaced proves nothing.
+    assert_eq!(world.chain.observe_in(block.whole(), &watches).await.unwrap(), seen);
+    // A part of the block, when nobody knows how large it is, is read one by one.
     world.endpoint.react(|_| Reaction::Pass);
+    let part: Vec<String> = sent.iter().flatten().take(9).cloned().collect();
+    world.endpoint.take_calls();
+    let place = faregate_chain::InBlock {
+        number: block.number,
+        hash: &block.hash,
+        transactions: &part,
+        size: None,
+    };
+    assert_eq!(world.chain.observe_in(place, &watches[..9]).await.unwrap(), seen[..9]);
+    assert_eq!(world.endpoint.take_calls().len(), 9 + 3);
+    // Which blocks stand is one request for all.
+    let numbers = [before, block.number, block.number + 7];
+    let heights = world.chain.heights(&numbers).await.unwrap().unwrap();
+    assert_eq!(world.endpoint.take_calls().len(), 2 + numbers.len());
+    assert_eq!(heights.head, block.number);
+    assert!(heights.finalized <= heights.head);
+    assert_eq!(heights.hashes[1], Some(block.hash.clone()));
+    assert_eq!((heights.hashes[0].is_some(), &heights.hashes[2]), (true, &None));
+    // A block that was replaced proves nothing.
     let first: alloy_primitives::B256 = sent[0][0].parse().unwrap();
     let reorg = faregate_devnet::Reorg { depth: 1, without: vec![first], ..Default::default() };
     world.devnet.reorg(&reorg).unwrap();
-    let after = world.chain.observe_in(block, &watches).await.unwrap();
+    let after = world.chain.observe_in(block.whole(), &watches).await.unwrap();
     assert_eq!(after[0], None);
+    let now = world.chain.heights(&numbers).await.unwrap().unwrap();
+    assert_eq!(now.hashes[0], heights.hashes[0]);
+    assert_ne!(now.hashes[1], heights.hashes[1]);
 }

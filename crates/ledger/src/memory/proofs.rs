@@ -1,11 +1,13 @@
 //! Proofs of payments in memory.
 
+use std::collections::HashSet;
+
 use faregate_protocol::PaymentKey;
 use serde_json::json;
 
 use super::rows::{Rows, SettlementRow};
 use super::settlements::RECONCILER;
-use super::{MemoryLedger, leases};
+use super::{MemoryLedger, leases, stored};
 use crate::{Lease, LedgerError, Proven, SettlementState};
 
 /// Records what can be recorded, and says what that was.
@@ -40,6 +42,43 @@ fn one(rows: &mut Rows, now: i64, proven: &Proven) -> bool {
     });
     rows.note(now, RECONCILER, key, (from.name(), to.name()), &evidence);
     true
+}
+
+/// Moves those that are MINED to FINAL.
+pub(super) fn finalise(
+    ledger: &MemoryLedger,
+    lease: &Lease,
+    keys: &[PaymentKey],
+    finalized: u64,
+) -> Result<Vec<PaymentKey>, LedgerError> {
+    let (from, to) = (SettlementState::Mined, SettlementState::Final);
+    let (mut rows, now) = leases::begin(ledger, lease)?;
+    let evidence = json!({ "finalized": finalized });
+    let mut moved = Vec::with_capacity(keys.len());
+    for key in keys {
+        if rows.step(now, key, from, to) {
+            rows.note(now, RECONCILER, key, (from.name(), to.name()), &evidence);
+            moved.push(*key);
+        }
+    }
+    Ok(moved)
+}
+
+/// A key that is named twice was looked at once.
+pub(super) fn looked(
+    ledger: &MemoryLedger,
+    lease: &Lease,
+    keys: &[PaymentKey],
+    next_in_ms: u64,
+) -> Result<(), LedgerError> {
+    let (mut rows, now) = leases::begin(ledger, lease)?;
+    for key in keys.iter().collect::<HashSet<_>>() {
+        if let Some(row) = rows.settlements.get_mut(key) {
+            row.looks = row.looks.saturating_add(1);
+            row.next_look_ms = now.saturating_add(stored(next_in_ms));
+        }
+    }
+    Ok(())
 }
 
 /// Whether it is SIGNED or BROADCAST.

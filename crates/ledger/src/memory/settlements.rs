@@ -113,15 +113,10 @@ impl SettlementStore for MemoryLedger {
     async fn looked(
         &self,
         lease: &Lease,
-        key: &PaymentKey,
+        keys: &[PaymentKey],
         next_in_ms: u64,
     ) -> Result<(), LedgerError> {
-        let (mut rows, now) = leases::begin(self, lease)?;
-        if let Some(row) = rows.settlements.get_mut(key) {
-            row.looks = row.looks.saturating_add(1);
-            row.next_look_ms = now.saturating_add(stored(next_in_ms));
-        }
-        Ok(())
+        proofs::looked(self, lease, keys, next_in_ms)
     }
 
     async fn unresolved(&self, network: &str) -> Result<u64, LedgerError> {
@@ -238,6 +233,19 @@ impl SettlementStore for MemoryLedger {
         all: &[Proven],
     ) -> Result<Vec<PaymentKey>, LedgerError> {
         let moved = proofs::record(self, lease, all)?;
+        for key in &moved {
+            self.tell(*key);
+        }
+        Ok(moved)
+    }
+
+    async fn record_all_final(
+        &self,
+        lease: &Lease,
+        keys: &[PaymentKey],
+        finalized: u64,
+    ) -> Result<Vec<PaymentKey>, LedgerError> {
+        let moved = proofs::finalise(self, lease, keys, finalized)?;
         for key in &moved {
             self.tell(*key);
         }

@@ -43,7 +43,7 @@ const MOVE: &str = concat!(
 );
 
 /// In one order, so that two that move several do not wait for each other for ever.
-const LOCK_ALL: &str = concat!(
+pub(super) const LOCK_ALL: &str = concat!(
     "select 1 from settlements where payment_key = any($1) order by payment_key ",
     "for no key update"
 );

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use faregate_protocol::PaymentKey;
 use serde_json::json;
 
-use super::moves::RECONCILER;
+use super::moves::{LOCK_ALL, RECONCILER, step_all};
 use super::rows::{bytes32, signed, text};
 use super::{Failure, PostgresLedger, leases, now_ms};
 use crate::{Lease, Proven, SettlementState};
@@ -42,6 +42,12 @@ const JOURNAL: &str = concat!(
     now_ms!(),
     ", $1, $2, p.k, p.was, $3, p.evidence ",
     "from unnest($4::bytea[], $5::text[], $6::text[]) as p (k, was, evidence)"
+);
+
+const LOOKED: &str = concat!(
+    "update settlements set looks = looks + 1, next_look_ms = ",
+    now_ms!(),
+    " + $1 where payment_key = any($2)"
 );
 
 /// Records what can be recorded, and says what that was.
@@ -90,6 +96,34 @@ pub(super) async fn record(
         .await?;
     tx.commit().await?;
     Ok(stood.into_iter().map(|proven| proven.key).collect())
+}
+
+/// Moves those that are MINED to FINAL.
+pub(super) async fn finalise(
+    ledger: &PostgresLedger,
+    lease: &Lease,
+    keys: &[PaymentKey],
+    finalized: u64,
+) -> Result<Vec<PaymentKey>, Failure> {
+    let states = (SettlementState::Mined, SettlementState::Final);
+    let evidence = json!({ "finalized": finalized });
+    let mut tx = leases::begin(ledger, lease).await?;
+    let moved = step_all(&mut tx, RECONCILER, keys, states, &evidence).await?;
+    tx.commit().await?;
+    Ok(moved)
+}
+
+pub(super) async fn looked(
+    ledger: &PostgresLedger,
+    lease: &Lease,
+    keys: &[PaymentKey],
+    next_in_ms: u64,
+) -> Result<(), Failure> {
+    let keys: Vec<&[u8]> = keys.iter().map(|key| key.0.as_slice()).collect();
+    let mut tx = leases::begin(ledger, lease).await?;
+    sqlx::query(LOCK_ALL).bind(&keys).execute(&mut *tx).await?;
+    sqlx::query(LOOKED).bind(signed(next_in_ms)).bind(&keys).execute(&mut *tx).await?;
+    Ok(tx.commit().await?)
 }
 
 fn told(proven: &Proven) -> String {

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::rows::{column, signed, unsigned, uuid};
 use super::settlement_rows::{read, read_all, select};
-use super::{PostgresLedger, leases, moves, now_ms, one_now_ms, proofs, slots};
+use super::{PostgresLedger, leases, moves, one_now_ms, proofs, slots};
 use crate::{
     Attempt, EvidenceRow, LaneRows, Lease, LedgerError, NewSettlement, Proven, Reserved,
     Settlement, SettlementState, SettlementStore, SlotRow,
@@ -45,12 +45,6 @@ const IN_FLIGHT: &str = "select count(*) as open from settlements where network 
 
 const UNRESOLVED: &str =
     "select count(*) as open from settlements where network = $1 and state not in (3, 4, 6)";
-
-const LOOKED: &str = concat!(
-    "update settlements set looks = looks + 1, next_look_ms = ",
-    now_ms!(),
-    " + $1 where payment_key = $2"
-);
 
 const COUNT_TRY: &str =
     "update settlements set tries = tries + 1 where payment_key = $1 returning tries";
@@ -143,16 +137,10 @@ impl SettlementStore for PostgresLedger {
     async fn looked(
         &self,
         lease: &Lease,
-        key: &PaymentKey,
+        keys: &[PaymentKey],
         next_in_ms: u64,
     ) -> Result<(), LedgerError> {
-        let looked = || async {
-            let mut tx = leases::begin(self, lease).await?;
-            let query = sqlx::query(LOOKED).bind(signed(next_in_ms)).bind(key.0.as_slice());
-            query.execute(&mut *tx).await?;
-            Ok(tx.commit().await?)
-        };
-        self.retried(looked).await
+        self.retried(|| proofs::looked(self, lease, keys, next_in_ms)).await
     }
 
     async fn unresolved(&self, network: &str) -> Result<u64, LedgerError> {
@@ -267,6 +255,19 @@ impl SettlementStore for PostgresLedger {
         all: &[Proven],
     ) -> Result<Vec<PaymentKey>, LedgerError> {
         let moved = self.retried(|| proofs::record(self, lease, all)).await?;
+        for key in &moved {
+            self.tell(*key);
+        }
+        Ok(moved)
+    }
+
+    async fn record_all_final(
+        &self,
+        lease: &Lease,
+        keys: &[PaymentKey],
+        finalized: u64,
+    ) -> Result<Vec<PaymentKey>, LedgerError> {
+        let moved = self.retried(|| proofs::finalise(self, lease, keys, finalized)).await?;
         for key in &moved {
             self.tell(*key);
         }

@@ -1,17 +1,25 @@
 //! Proofs of payments on SQLite: many are recorded in one transaction.
 
+use std::collections::HashSet;
+
 use faregate_protocol::PaymentKey;
 use serde_json::json;
 
 use super::reservations::step;
 use super::settlements::{RECONCILER, SUBJECT};
-use super::{SqliteLedger, Turn, homes, journal, leases, signed, unavailable, unsigned};
+use super::{SqliteLedger, Turn, homes, journal, leases, now_ms, signed, unavailable, unsigned};
 use crate::{Lease, LedgerError, Proven, SettlementState};
 
 const INSERT_EVIDENCE: &str = concat!(
     "insert into evidence (network, transaction_hash, log_index, block_number, block_hash, ",
     "gas_used, payment_key) select network, ?, ?, ?, ?, ?, payment_key from settlements ",
     "where payment_key = ? and state = ? on conflict do nothing"
+);
+
+const LOOKED: &str = concat!(
+    "update settlements set looks = looks + 1, next_look_ms = ",
+    now_ms!(),
+    " + ? where payment_key = ?"
 );
 
 /// Repeats the condition of its index.
@@ -72,6 +80,50 @@ async fn one(tx: &mut Turn, proven: &Proven) -> Result<bool, LedgerError> {
     });
     journal(tx, RECONCILER, SUBJECT, key, (from.name(), to.name()), &evidence).await?;
     Ok(true)
+}
+
+/// Moves those that are MINED to FINAL.
+pub(super) async fn finalise(
+    ledger: &SqliteLedger,
+    lease: &Lease,
+    keys: &[PaymentKey],
+    finalized: u64,
+) -> Result<Vec<PaymentKey>, LedgerError> {
+    let (from, to) = (SettlementState::Mined, SettlementState::Final);
+    let evidence = json!({ "finalized": finalized });
+    let mut tx = leases::begin(ledger, lease).await?;
+    let mut moved = Vec::with_capacity(keys.len());
+    for key in keys {
+        if step(&mut tx, key, from, to).await? {
+            let states = (from.name(), to.name());
+            journal(&mut tx, RECONCILER, SUBJECT, key, states, &evidence).await?;
+            moved.push(*key);
+        }
+    }
+    tx.commit().await.map_err(unavailable)?;
+    for key in &moved {
+        ledger.tell(*key);
+    }
+    Ok(moved)
+}
+
+pub(super) async fn looked(
+    ledger: &SqliteLedger,
+    lease: &Lease,
+    keys: &[PaymentKey],
+    next_in_ms: u64,
+) -> Result<(), LedgerError> {
+    let mut tx = leases::begin(ledger, lease).await?;
+    // A key that is named twice was looked at once.
+    for key in keys.iter().collect::<HashSet<_>>() {
+        sqlx::query(LOOKED)
+            .bind(signed(next_in_ms))
+            .bind(key.0.as_slice())
+            .execute(&mut *tx)
+            .await
+            .map_err(unavailable)?;
+    }
+    tx.commit().await.map_err(unavailable)
 }
 
 /// How many are SIGNED or BROADCAST.

@@ -57,12 +57,6 @@ const DUE: &str = concat!(
     " - ?3) order by s.state = 3, s.next_look_ms, s.payment_key limit ?2"
 );
 
-const LOOKED: &str = concat!(
-    "update settlements set looks = looks + 1, next_look_ms = ",
-    now_ms!(),
-    " + ? where payment_key = ?"
-);
-
 const WANT: &str = concat!(
     "update settlements set wanted_until_ms = max(wanted_until_ms, ",
     now_ms!(),
@@ -179,17 +173,10 @@ impl SettlementStore for SqliteLedger {
     async fn looked(
         &self,
         lease: &Lease,
-        key: &PaymentKey,
+        keys: &[PaymentKey],
         next_in_ms: u64,
     ) -> Result<(), LedgerError> {
-        let mut tx = leases::begin(self, lease).await?;
-        sqlx::query(LOOKED)
-            .bind(signed(next_in_ms))
-            .bind(key.0.as_slice())
-            .execute(&mut *tx)
-            .await
-            .map_err(unavailable)?;
-        tx.commit().await.map_err(unavailable)
+        proofs::looked(self, lease, keys, next_in_ms).await
     }
 
     async fn unresolved(&self, network: &str) -> Result<u64, LedgerError> {
@@ -311,6 +298,15 @@ impl SettlementStore for SqliteLedger {
         all: &[Proven],
     ) -> Result<Vec<PaymentKey>, LedgerError> {
         proofs::record(self, lease, all).await
+    }
+
+    async fn record_all_final(
+        &self,
+        lease: &Lease,
+        keys: &[PaymentKey],
+        finalized: u64,
+    ) -> Result<Vec<PaymentKey>, LedgerError> {
+        proofs::finalise(self, lease, keys, finalized).await
     }
 
     async fn undo_mined(&self, lease: &Lease, key: &PaymentKey) -> Result<bool, LedgerError> {

@@ -12,6 +12,8 @@ use crate::stores::{Store, on_every_store};
 on_every_store! {
     of_many_proofs_each_stands_for_itself,
     a_block_names_the_payments_in_flight_that_it_carries,
+    many_become_final_together,
+    many_were_looked_at_together,
 }
 
 fn proven(key: PaymentKey, from: State, n: u8, log_index: u64) -> Proven {
@@ -83,4 +85,39 @@ async fn a_block_names_the_payments_in_flight_that_it_carries(ledger: impl Store
     assert_eq!(bench.ledger.in_flight(NETWORK).await.unwrap(), 1);
     let elsewhere = bench.ledger.carried_by("eip155:1", &[attempt(2).transaction], 10).await;
     assert_eq!(elsewhere.unwrap(), []);
+}
+
+async fn many_become_final_together(ledger: impl Store) {
+    let bench = Bench::new(ledger).await;
+    let (one, two, three) = (bench.signed(1).await, bench.signed(2).await, bench.signed(3).await);
+    for (key, n) in [(&one, 1), (&two, 2)] {
+        assert!(bench.mined(key, State::Signed, &proof(n, 0)).await);
+    }
+    let all = [two, three, PaymentKey([99; 32]), one, one];
+    let old = Lease { owner: Uuid::new_v4(), ..bench.lease.clone() };
+    let refused = bench.ledger.record_all_final(&old, &all, 7).await;
+    assert!(matches!(refused, Err(LedgerError::LeaseLost { .. })));
+    assert_eq!(bench.state(&one).await, State::Mined);
+    let mut hints = bench.ledger.moved();
+    let moved = bench.ledger.record_all_final(&bench.lease, &all, 7).await.unwrap();
+    assert_eq!(moved.iter().copied().collect::<HashSet<_>>(), HashSet::from([one, two]));
+    assert_eq!(moved.len(), 2, "each once");
+    let hinted: HashSet<_> = [hints.recv().await.unwrap(), hints.recv().await.unwrap()].into();
+    assert_eq!(hinted, HashSet::from([one, two]));
+    for (key, state) in [(one, State::Final), (two, State::Final), (three, State::Signed)] {
+        assert_eq!(bench.state(&key).await, state);
+    }
+    assert_eq!(bench.ledger.record_all_final(&bench.lease, &all, 8).await.unwrap(), []);
+    assert_eq!(bench.ledger.record_all_final(&bench.lease, &[], 8).await.unwrap(), []);
+}
+
+async fn many_were_looked_at_together(ledger: impl Store) {
+    let bench = Bench::new(ledger).await;
+    let (one, two, three) = (bench.signed(1).await, bench.signed(2).await, bench.signed(3).await);
+    let looks = async |key| bench.ledger.find_settlement(key).await.unwrap().unwrap().looks;
+    bench.ledger.looked(&bench.lease, &[one, two, one], 60_000).await.unwrap();
+    bench.ledger.looked(&bench.lease, &[], 60_000).await.unwrap();
+    bench.ledger.looked(&bench.lease, &[two, PaymentKey([99; 32])], 60_000).await.unwrap();
+    assert_eq!((looks(&one).await, looks(&two).await, looks(&three).await), (1, 2, 0));
+    assert_eq!(bench.due(0).await, [three]);
 }

@@ -314,9 +314,14 @@ impl<S: Store> Walker<S> {
                 let caller = Uuid::from_u128(u128::from(self.dice.below(2)));
                 format!("report: {}", said(store.report_success(&key, caller).await))
             }
+            9 if self.dice.below(2) == 0 => {
+                let others = [key, self.key(), key];
+                let done = store.record_all_final(&lease, &others, 7).await;
+                format!("final: {}", said(done.map(|moved| moved.len())))
+            }
             _ => {
                 let time = self.time();
-                format!("looked: {}", said(store.looked(&lease, &key, time).await))
+                format!("looked: {}", said(store.looked(&lease, &[key], time).await))
             }
         }
     }

@@ -99,7 +99,7 @@ async fn u5_of_two_owners_one_holds_the_lease_and_an_old_token_writes_nothing(le
     assert!(lost(ledger.keep_members(lease, &slot, &[]).await.unwrap_err()));
     assert!(lost(ledger.close_slots(lease, NETWORK, SIGNER, &[0]).await.unwrap_err()));
     assert!(lost(ledger.reopen_slots(lease, NETWORK, SIGNER, 0, 1).await.unwrap_err()));
-    assert!(lost(ledger.looked(lease, &key, 1).await.unwrap_err()));
+    assert!(lost(ledger.looked(lease, &[key], 1).await.unwrap_err()));
     assert!(holder.sign(&slot, 1).await);
     let (from, to) = (SettlementState::Signed, SettlementState::Broadcast);
     assert!(lost(zombie.go(&key, from, to).await.unwrap_err()));
@@ -264,7 +264,7 @@ async fn what_is_not_there_moves_nothing(ledger: impl Store) {
     assert!(!ledger.undo_mined(&bench.lease, &key).await.unwrap());
     assert!(!ledger.report_success(&key, Uuid::new_v4()).await.unwrap());
     ledger.want(&key, WAIT_MS).await.unwrap();
-    ledger.looked(&bench.lease, &key, 0).await.unwrap();
+    ledger.looked(&bench.lease, &[key], 0).await.unwrap();
     assert!(ledger.count_try(&key).await.is_err());
     bench.close(&[1, 2]).await;
     assert_eq!(ledger.find_settlement(&key).await.unwrap(), None);

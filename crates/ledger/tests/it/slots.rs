@@ -161,7 +161,7 @@ async fn looks_take_turns_and_a_closed_slot_is_looked_at_first(ledger: impl Stor
     let (one, two) = (bench.signed(1).await, bench.signed(2).await);
     assert!(bench.due(60_000).await.is_empty(), "they moved just now");
     assert_eq!(bench.due(0).await.len(), 2);
-    bench.ledger.looked(&bench.lease, &one, 60_000).await.unwrap();
+    bench.ledger.looked(&bench.lease, &[one], 60_000).await.unwrap();
     assert_eq!(bench.due(0).await, [two]);
     bench.close(&[5]).await;
     assert_eq!(bench.due(60_000).await, [one], "its nonce is mined");
