@@ -17,5 +17,6 @@ pub use adapter::{
 pub use authorization::Authorization;
 pub use error::ChainError;
 pub use observation::{
-    BlockSeen, DeathCause, DeathProof, Evidence, Heights, InBlock, Observation, Outcome, Watch,
+    BlockSeen, DeathCause, DeathProof, Evidence, Heights, InBlock, Observation, Outcome, Standing,
+    Watch,
 };

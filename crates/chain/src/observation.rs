@@ -52,6 +52,15 @@ pub struct InBlock<'a> {
     pub size: Option<usize>,
 }
 
+/// The block that stands at a height.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Its hash, hex.
+    pub hash: String,
+    /// Its transactions, if the chain says how many.
+    pub size: Option<usize>,
+}
+
 /// What stands at some heights now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Heights {
@@ -59,8 +68,8 @@ pub struct Heights {
     pub head: u64,
     /// Latest final block number.
     pub finalized: u64,
-    /// Hash of the block at each height that was asked for; `None` where none was shown.
-    pub hashes: Vec<Option<String>>,
+    /// The block at each height that was asked for; `None` where none was shown.
+    pub blocks: Vec<Option<Standing>>,
 }
 
 /// The chain's answer.

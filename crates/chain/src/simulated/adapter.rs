@@ -7,7 +7,7 @@ use super::{Block, SimulatedChain, State, TRANSFER_GAS, Transaction, Use};
 use crate::{
     Authorization, BatchRoom, BlockSeen, Broadcast, Chain, ChainError, DeathCause, DeathProof,
     Evidence, Fees, Heights, InBlock, Inspection, Intent, LaneState, Observation, Outcome,
-    Prepared, SendTime, Slot, Watch, observation::Reverted,
+    Prepared, SendTime, Slot, Standing, Watch, observation::Reverted,
 };
 
 impl SimulatedChain {
@@ -240,8 +240,9 @@ impl Chain for SimulatedChain {
     async fn heights(&self, numbers: &[u64]) -> Result<Option<Heights>, ChainError> {
         let mut state = self.up()?;
         state.observations += 1;
-        let hashes = numbers.iter().map(|number| state.hash_at(*number)).collect();
-        Ok(Some(Heights { head: state.head(), finalized: state.finalized(), hashes }))
+        let standing = |number: &u64| Some(Standing { hash: state.hash_at(*number)?, size: None });
+        let blocks = numbers.iter().map(standing).collect();
+        Ok(Some(Heights { head: state.head(), finalized: state.finalized(), blocks }))
     }
 
     async fn observe_in(

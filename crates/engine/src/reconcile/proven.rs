@@ -40,7 +40,9 @@ impl Reconciler {
         for (place, group) in groups {
             match heights.as_ref().map_or(Fate::Unclear, |told| fate(&place, &numbers, told)) {
                 Fate::Waits => unchanged.extend(group),
-                Fate::Final => alone.extend(self.finalise(lease, &place, group).await?),
+                Fate::Final(size) => {
+                    alone.extend(self.finalise(lease, &place, size, group).await?);
+                }
                 Fate::Unclear => alone.extend(group),
             }
         }
@@ -53,6 +55,7 @@ impl Reconciler {
         &self,
         lease: &Lease,
         (number, hash): &Place,
+        size: Option<usize>,
         group: Vec<Settlement>,
     ) -> Result<Vec<Settlement>, LedgerError> {
         let transactions: BTreeSet<&String> = group
@@ -60,7 +63,7 @@ impl Reconciler {
             .filter_map(|stored| Some(&stored.evidence.as_ref()?.transaction))
             .collect();
         let transactions: Vec<String> = transactions.into_iter().cloned().collect();
-        let block = InBlock { number: *number, hash, transactions: &transactions, size: None };
+        let block = InBlock { number: *number, hash, transactions: &transactions, size };
         let watches: Vec<_> = group.iter().map(watch_of).collect();
         let seen = match self.desk.chain.observe_in(block, &watches).await {
             Ok(seen) => seen,
@@ -109,17 +112,17 @@ impl Reconciler {
 enum Fate {
     /// The block stands, or the endpoint has not come so far.
     Waits,
-    /// It stands and can no longer be taken back.
-    Final,
+    /// It stands and can no longer be taken back; so many transactions are in it.
+    Final(Option<usize>),
     /// Another block stands there, or none is shown.
     Unclear,
 }
 
 fn fate((number, hash): &Place, numbers: &[u64], told: &Heights) -> Fate {
     let at = numbers.binary_search(number).ok();
-    match at.and_then(|at| told.hashes.get(at)).and_then(Option::as_ref) {
-        Some(now) if now == hash && *number <= told.finalized => Fate::Final,
-        Some(now) if now == hash => Fate::Waits,
+    match at.and_then(|at| told.blocks.get(at)).and_then(Option::as_ref) {
+        Some(now) if now.hash == *hash && *number <= told.finalized => Fate::Final(now.size),
+        Some(now) if now.hash == *hash => Fate::Waits,
         None if *number > told.head => Fate::Waits,
         _ => Fate::Unclear,
     }

@@ -7,7 +7,9 @@
 use std::collections::{HashMap, HashSet};
 
 use alloy_primitives::B256;
-use faregate_chain::{BlockSeen, ChainError, Heights, InBlock, Observation, Outcome, Watch};
+use faregate_chain::{
+    BlockSeen, ChainError, Heights, InBlock, Observation, Outcome, Standing, Watch,
+};
 use serde_json::Value;
 
 use super::chain_view::{self, View};
@@ -41,7 +43,7 @@ pub(crate) async fn after(rpc: &Rpc, after: Option<u64>) -> Result<Vec<BlockSeen
     Ok(blocks)
 }
 
-/// The hashes at these heights beside head and final block, by one endpoint in one request.
+/// What stands at these heights beside head and final block, by one endpoint in one request.
 pub(crate) async fn heights(rpc: &Rpc, numbers: &[u64]) -> Result<Heights, ChainError> {
     let by_number = numbers.iter().map(|number| Block::Number(*number));
     let asked = [Block::Latest, Block::Finalized].into_iter().chain(by_number);
@@ -54,18 +56,19 @@ pub(crate) async fn heights(rpc: &Rpc, numbers: &[u64]) -> Result<Heights, Chain
     if finalized > head {
         return Err(rpc.nonsense(call::GET_BLOCK));
     }
-    let mut hashes = Vec::with_capacity(numbers.len());
+    let mut blocks = Vec::with_capacity(numbers.len());
     for number in numbers {
         let value = rpc.value(next()?, call::GET_BLOCK)?;
         if value.is_null() {
-            hashes.push(None);
+            blocks.push(None);
             continue;
         }
         let block = chain_view::header(&value).filter(|block| block.number == *number);
         let block = block.ok_or_else(|| rpc.nonsense(call::GET_BLOCK))?;
-        hashes.push(Some(block.hash.to_string()));
+        let size = value.get("transactions").and_then(Value::as_array).map(Vec::len);
+        blocks.push(Some(Standing { hash: block.hash.to_string(), size }));
     }
-    Ok(Heights { head, finalized, hashes })
+    Ok(Heights { head, finalized, blocks })
 }
 
 fn read(value: &Value) -> Option<BlockSeen> {

@@ -363,8 +363,9 @@ async fn a_block_proves_all_its_payments_in_a_handful_of_calls() {
     assert_eq!(world.endpoint.take_calls().len(), 2 + numbers.len());
     assert_eq!(heights.head, block.number);
     assert!(heights.finalized <= heights.head);
-    assert_eq!(heights.hashes[1], Some(block.hash.clone()));
-    assert_eq!((heights.hashes[0].is_some(), &heights.hashes[2]), (true, &None));
+    let stands = faregate_chain::Standing { hash: block.hash.clone(), size: Some(24) };
+    assert_eq!(heights.blocks[1], Some(stands));
+    assert_eq!((heights.blocks[0].is_some(), &heights.blocks[2]), (true, &None));
     // A block that was replaced proves nothing.
     let first: alloy_primitives::B256 = sent[0][0].parse().unwrap();
     let reorg = faregate_devnet::Reorg { depth: 1, without: vec![first], ..Default::default() };
@@ -372,6 +373,6 @@ async fn a_block_proves_all_its_payments_in_a_handful_of_calls() {
     let after = world.chain.observe_in(block.whole(), &watches).await.unwrap();
     assert_eq!(after[0], None);
     let now = world.chain.heights(&numbers).await.unwrap().unwrap();
-    assert_eq!(now.hashes[0], heights.hashes[0]);
-    assert_ne!(now.hashes[1], heights.hashes[1]);
+    assert_eq!(now.blocks[0], heights.blocks[0]);
+    assert_ne!(now.blocks[1], heights.blocks[1]);
 }
