@@ -5,6 +5,7 @@
 mod batches;
 mod checked;
 mod deferred;
+mod gates;
 mod lane;
 mod nonces;
 mod payment;
