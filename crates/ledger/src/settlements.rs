@@ -276,7 +276,8 @@ pub trait SettlementStore: PayeeStore {
     ) -> Result<u64, LedgerError>;
 
     /// Moves a settlement if it still is in `from`; `false`: it moved without us. A payment that
-    /// becomes RESERVED, DEAD or QUARANTINED leaves its slot.
+    /// becomes RESERVED, DEAD or QUARANTINED leaves its slot. One that was signed for an open slot
+    /// does not become RESERVED (`false`): what is signed for it may still be mined.
     ///
     /// # Errors
     /// [`LedgerError::IllegalMove`] for a move the state machine does not have.

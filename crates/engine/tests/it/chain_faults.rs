@@ -429,3 +429,33 @@ async fn a_revert_of_ours_is_no_failure_and_costs_a_bounded_number_of_transactio
     assert!(world.outcome(&request, id).await.success);
     assert_eq!(world.chain.balance(PAYEE), 10_000.into());
 }
+
+/// What its first transaction came to says nothing about its second.
+#[tokio::test]
+async fn a_second_transaction_that_no_endpoint_shows_is_not_followed_by_a_third() {
+    let world = World::new(false).await;
+    let (request, id) = (payment(1), Uuid::new_v4());
+    assert!(is(&world.settle(&request, id).await, "settlement_pending"));
+    world.chain.mint(PAYER, 0);
+    world.chain.mine();
+    world.until(&request, State::Reserved).await;
+    world.chain.set_faults(Faults { swallow: true, ..Faults::default() });
+    world.chain.mint(PAYER, 1_000_000);
+    while world.stored(&request).await.unwrap().nonces < 2 {
+        assert!(is(&world.settle(&request, id).await, "settlement_pending"));
+    }
+    for _ in 0..4 {
+        assert!(is(&world.settle(&request, id).await, "settlement_pending"));
+    }
+    let stored = world.stored(&request).await.unwrap();
+    assert_eq!(stored.nonces, 2, "{:?}", stored.state);
+    assert!(stored.in_open_slot, "{:?}", stored.state);
+    world.chain.set_faults(Faults::default());
+    let began = Instant::now();
+    while world.chain.balance(PAYEE) != 10_000.into() {
+        world.chain.mine();
+        assert!(began.elapsed().as_secs() < 60, "not mined");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(world.outcome(&request, id).await.success);
+}

@@ -36,7 +36,7 @@ struct Rules {
 const DESIGN: Rules = Rules { raise_in_one_step: true, due_with_the_grant: true, leave_once: true };
 
 /// Where the claim of a payment stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Claim {
     None,
     /// Only without the first rule: a gate has read the sum and not raised it yet.
@@ -48,7 +48,7 @@ enum Claim {
 }
 
 /// Where its money stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Money {
     None,
     Waiting,
@@ -64,7 +64,7 @@ impl Money {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Payment {
     claim: Claim,
     money: Money,
@@ -77,7 +77,7 @@ struct Payment {
 }
 
 /// A dispatcher: a payment, the token it holds, and whether it was told that it is paid.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Try {
     payment: usize,
     token: u8,
@@ -177,6 +177,7 @@ impl Model for Rules {
                 next.sum -= 1;
             }
         }
+        next.sort();
         Some(next)
     }
 
@@ -205,6 +206,18 @@ impl Model for Rules {
 }
 
 impl State {
+    /// Payments are alike, and so are dispatchers: their names make no states.
+    fn sort(&mut self) {
+        let mut order: [usize; PAYMENTS] = std::array::from_fn(|at| at);
+        order.sort_by_key(|at| self.payments[*at]);
+        for tried in self.dispatchers.iter_mut().flatten() {
+            let now = order.iter().position(|before| *before == tried.payment);
+            tried.payment = now.unwrap_or(tried.payment);
+        }
+        self.payments = order.map(|before| self.payments[before]);
+        self.dispatchers.sort_unstable();
+    }
+
     fn exposed(&self) -> i8 {
         let count = self.payments.iter().filter(|payment| payment.money.is_exposed()).count();
         i8::try_from(count).unwrap_or(i8::MAX)

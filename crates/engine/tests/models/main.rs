@@ -2,8 +2,10 @@
 //! taken away. A model that cannot fail proves nothing: every mutant must break a property, and
 //! the test names which.
 
+mod batches;
 mod checked;
 mod deferred;
+mod gates;
 mod lane;
 mod nonces;
 mod payment;

@@ -147,6 +147,12 @@ impl Rows {
         from: SettlementState,
         to: SettlementState,
     ) -> bool {
+        use SettlementState::{Broadcast, Reserved, Signed};
+        // Bytes that may still be mined carry who lives in an open slot.
+        let is_carried = self.home(key).is_some_and(|slot| slot.state != SlotState::Mined);
+        if to == Reserved && matches!(from, Signed | Broadcast) && is_carried {
+            return false;
+        }
         let Some(row) = self.settlements.get_mut(key).filter(|row| row.state == from) else {
             return false;
         };

@@ -34,12 +34,15 @@ const INSERT: &str = concat!(
     ") on conflict do nothing"
 );
 
+/// Bytes that may still be mined carry who lives in an open slot, so none of those is RESERVED again.
 const MOVE: &str = concat!(
     "update settlements set state = $1, version = version + 1, looks = 0, next_look_ms = ",
     now_ms!(),
     ", updated_at_ms = ",
     now_ms!(),
-    " where payment_key = $2 and state = $3"
+    " where payment_key = $2 and state = $3 and not ($1 = 0 and $3 in (1, 2) and exists ",
+    "(select 1 from slot_items i join nonce_slots n using (network, signer, nonce) ",
+    "where i.payment_key = $2 and i.live and n.state <> 2))"
 );
 
 /// In one order, so that two that move several do not wait for each other for ever.

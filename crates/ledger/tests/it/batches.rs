@@ -105,10 +105,10 @@ async fn members_come_to_different_ends_and_the_batch_stays_what_it_was(ledger: 
     let mut elsewhere = proof(9, 0);
     elsewhere.transaction = "0xstranger".to_owned();
     assert!(bench.mined(&all[0], S::Signed, &elsewhere).await);
-    assert!(bench.go(&all[1], S::Signed, S::Reserved).await.unwrap());
+    assert!(bench.go(&all[1], S::Signed, S::Dead).await.unwrap());
     bench.ledger.acknowledge(&bench.lease, &slot).await.unwrap();
     let states = [bench.state(&all[0]).await, bench.state(&all[1]).await];
-    assert_eq!(states, [S::Mined, S::Reserved], "who left is not told of");
+    assert_eq!(states, [S::Mined, S::Dead], "who left is not told of");
     assert_eq!(bench.state(&all[2]).await, S::Broadcast);
     let slot = bench.open().await.remove(0);
     let mut want = [(all[0], false), (all[1], false), (all[2], true)];
@@ -116,7 +116,9 @@ async fn members_come_to_different_ends_and_the_batch_stays_what_it_was(ledger: 
     let want = want.map(|(key, live)| SlotMember { key, live });
     assert_eq!((slot.kind, slot.members.as_slice()), (SlotKind::Batch, want.as_slice()));
     assert!(bench.sign(&slot, 2).await, "its replacement holds the same payments");
-    assert_eq!(bench.slot(0, &all[1]).await.unwrap().kind, SlotKind::Single, "free again");
+    bench.close(&[slot.nonce]).await;
+    assert!(bench.go(&all[2], S::Broadcast, S::Reserved).await.unwrap(), "without effect for it");
+    assert_eq!(bench.slot(0, &all[2]).await.unwrap().kind, SlotKind::Single, "free again");
 }
 
 async fn u8_u9_each_member_has_a_log_of_its_own(ledger: impl Store) {

@@ -245,6 +245,7 @@ async fn a_proof_is_taken_back_only_if_there_is_one(ledger: impl Store) {
     let bench = Bench::new(ledger).await;
     let key = bench.signed(1).await;
     assert!(!bench.ledger.undo_mined(&bench.lease, &key).await.unwrap(), "in its slot");
+    bench.close(&[5]).await;
     assert!(bench.go(&key, S::Signed, S::Reserved).await.unwrap());
     assert!(!bench.ledger.undo_mined(&bench.lease, &key).await.unwrap(), "in no slot");
     bench.slot(0, &key).await.unwrap();

@@ -16,6 +16,7 @@ on_every_store! {
     a_slot_is_as_old_as_its_newest_bytes,
     nothing_is_signed_for_a_payment_that_went_to_sleep,
     nonces_that_the_chain_took_back_open_again,
+    who_is_signed_for_an_open_nonce_gets_no_other,
     a_reorganisation_takes_the_proof_back_into_the_newest_slot,
     looks_take_turns_and_a_closed_slot_is_looked_at_first,
     one_transaction_is_stored_once,
@@ -134,6 +135,22 @@ async fn nonces_that_the_chain_took_back_open_again(ledger: impl Store) {
             (6, SlotKind::Single, 1)
         ]
     );
+}
+
+async fn who_is_signed_for_an_open_nonce_gets_no_other(ledger: impl Store) {
+    use SettlementState as S;
+    let bench = Bench::new(ledger).await;
+    let key = bench.signed(1).await;
+    assert!(!bench.go(&key, S::Signed, S::Reserved).await.unwrap(), "its bytes may be mined");
+    let slot = bench.open().await.remove(0);
+    bench.ledger.acknowledge(&bench.lease, &slot).await.unwrap();
+    assert!(!bench.go(&key, S::Broadcast, S::Reserved).await.unwrap());
+    assert_eq!(bench.state(&key).await, S::Broadcast);
+    bench.close(&[5]).await;
+    assert!(bench.go(&key, S::Broadcast, S::Reserved).await.unwrap(), "they were, without effect");
+    let next = bench.slot(0, &key).await.unwrap();
+    assert!(bench.sign(&next, 2).await);
+    assert!(!bench.go(&key, S::Signed, S::Reserved).await.unwrap(), "old news of its first nonce");
 }
 
 async fn a_reorganisation_takes_the_proof_back_into_the_newest_slot(ledger: impl Store) {
