@@ -146,11 +146,22 @@ impl Plan {
         Ok(Self { work, run, settle, answer })
     }
 
+    /// Whether the money of a request moves before its answer leaves.
+    pub(crate) fn waits_for_blocks(&self) -> bool {
+        self.work.moves_money() && !self.is_on_credit()
+    }
+
+    /// Whether it moves afterwards.
+    pub(crate) fn is_on_credit(&self) -> bool {
+        const DEFERRED: &str = "deferred";
+        self.work == Work::Paid && self.settle == DEFERRED
+    }
+
     /// Load before the clock starts.
     pub(crate) fn warm_up(&self) -> Duration {
         const BLOCKS: u32 = 2;
         const OTHERWISE: Duration = Duration::from_secs(1);
-        let settles = self.work.moves_money();
+        let settles = self.waits_for_blocks();
         let default = if settles { self.run.block_time.saturating_mul(BLOCKS) } else { OTHERWISE };
         self.run.warm_up.unwrap_or(default)
     }

@@ -28,6 +28,8 @@ pub(crate) struct Audit {
     pub(crate) transactions: u64,
     /// Gas of all of them.
     pub(crate) gas: u64,
+    /// When the last accepted payment was seen there, if all were.
+    pub(crate) complete_at: Option<Instant>,
 }
 
 #[derive(Deserialize)]
@@ -48,8 +50,8 @@ struct Log {
     topics: Vec<B256>,
 }
 
-/// Reads the chain from its first block on, until every accepted payment is there or it has had
-/// its time.
+/// Reads the chain from its first block on, until every accepted payment is there or there was
+/// none for too long.
 pub(crate) async fn audit(
     world: &World,
     token: Address,
@@ -61,15 +63,24 @@ pub(crate) async fn audit(
     let url = url.map_err(|error| BenchError::Unexpected(error.to_string()))?;
     let target = Target::of(&url)?;
     let mut connection = Connection::to(target.address);
-    let (mut audit, mut next, began) = (Audit::default(), 1, Instant::now());
+    let (mut audit, mut next, mut moved_at) = (Audit::default(), 1, Instant::now());
+    let mut missing: HashSet<_> = accepted.iter().copied().collect();
     loop {
         while next <= world.chain.block_number() {
             let block = receipts(&mut connection, &target, next).await?;
             block.iter().for_each(|receipt| audit.add(receipt, token, pay_to));
             next += 1;
         }
-        let complete = accepted.iter().all(|payment| audit.paid.contains(payment));
-        if complete || began.elapsed() > TRANSFERS {
+        let before = missing.len();
+        missing.retain(|payment| !audit.paid.contains(payment));
+        if missing.is_empty() {
+            audit.complete_at = Some(Instant::now());
+            return Ok(audit);
+        }
+        if missing.len() < before {
+            moved_at = Instant::now();
+        }
+        if moved_at.elapsed() > TRANSFERS {
             return Ok(audit);
         }
         tokio::time::sleep(POLL).await;

@@ -75,7 +75,7 @@ free = true
 "#
         ));
     }
-    if plan.work.is_for_a_gate() && plan.settle == DEFERRED {
+    if plan.is_on_credit() {
         // Enough for any run: what is measured is the way, not the fallback.
         text.push_str("[gate.deferred]\nmax_per_payer = \"$1000000\"\nmax_total = \"$1000000\"\n");
     }
@@ -88,8 +88,6 @@ free = true
     };
     Ok(Written { file, role, url, ops })
 }
-
-const DEFERRED: &str = "deferred";
 
 fn ledger(plan: &Plan, folder: &Path) -> Result<String, BenchError> {
     let Some(url) = &plan.run.postgres else {

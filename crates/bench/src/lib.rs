@@ -16,6 +16,7 @@
 mod answers;
 mod arguments;
 mod audit;
+mod books;
 mod config;
 mod connection;
 mod cores;

@@ -10,7 +10,10 @@ pub(crate) const POLL: Duration = Duration::from_millis(50);
 pub(crate) const ANSWER: Duration = Duration::from_secs(90);
 /// After the clock has stopped: time for the outcomes that are still missing.
 pub(crate) const DRAIN: Duration = Duration::from_secs(120);
-/// After that: time in which every accepted payment has to be on the chain.
+/// Between two looks at the books of a gate that serves on credit, which counts them every 2 s.
+pub(crate) const BOOKS_EVERY: Duration = Duration::from_millis(500);
+/// After that: every accepted payment has to come onto the chain, without so long a time in which
+/// none does.
 pub(crate) const TRANSFERS: Duration = Duration::from_secs(120);
 /// Between a pending answer and the next request with the same payment.
 pub(crate) const ASK_AGAIN: Duration = Duration::from_millis(100);

@@ -49,6 +49,11 @@ pub struct Report {
     pub pending: u64,
     /// Transactions of all payments.
     pub transactions: u64,
+    /// Served on credit: seconds from the end of the measured time until the money of every answer
+    /// had moved.
+    pub drain_seconds: Option<f64>,
+    /// Served on credit: the most that was served and not proven settled, in atomic units.
+    pub peak_exposure_units: Option<u64>,
     /// JSON-RPC requests by method, in the measured time.
     pub rpc_methods: BTreeMap<String, u64>,
     /// Processor time of everything else, the load above all, for one request, in microseconds.
@@ -130,6 +135,10 @@ impl fmt::Display for Report {
         writeln!(f, "{work}, {in_flight} in flight, {seconds} s")?;
         for (name, value) in rows {
             writeln!(f, "  {name:<26}{value:>14}")?;
+        }
+        if let Some(units) = self.peak_exposure_units {
+            writeln!(f, "  {:<26}{:>14}", "until all was settled, s", figure(self.drain_seconds))?;
+            writeln!(f, "  {:<26}{units:>14}", "peak exposure, units")?;
         }
         for (reason, times) in &self.failures {
             writeln!(f, "  failed: {reason} ({times})")?;

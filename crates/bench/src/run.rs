@@ -10,6 +10,7 @@ use faregate_protocol::{PaymentRequired, PaymentRequirements, address};
 
 use crate::arguments::{BenchCommand, Plan};
 use crate::audit::{self, Audit, Authorization};
+use crate::books::Books;
 use crate::connection::Connection;
 use crate::cores::Cores;
 use crate::error::BenchError;
@@ -67,6 +68,7 @@ async fn measure(plan: &Plan, program: &Path) -> Result<Report, BenchError> {
         UnderTest::start(plan, &world, program, folder.path(), cores.as_ref()).await?;
     let offer = offer(plan, &world, &subject.target).await?;
     let requests = requests(plan, &world, &subject.target, offer.as_ref(), &progress).await?;
+    let books = subject.ops.as_ref().filter(|_| plan.is_on_credit()).map(Books::watch);
     let at_once = usize::from(run.in_flight);
     let load = Load::start(plan.work, subject.target.address, requests, at_once);
     let measured = Measured::take(plan, &world, &mut subject, load, &progress).await?;
@@ -77,7 +79,7 @@ async fn measure(plan: &Plan, program: &Path) -> Result<Report, BenchError> {
         let written = std::fs::write(path, plot::svg(&title, &measured.seen.waits));
         written.map_err(|source| BenchError::Plot { path: path.clone(), source })?;
     }
-    Ok(measured.report(plan, &audit))
+    Ok(measured.report(plan, &audit, books.as_ref()))
 }
 
 /// What is paid for, and how it is described; `None` where nothing is paid.
@@ -166,7 +168,7 @@ fn needed(plan: &Plan) -> u64 {
     const BLOCKS_MORE: u64 = 3;
     let run = &plan.run;
     let span = plan.warm_up() + Duration::from_secs(run.seconds);
-    let guess = if plan.work.moves_money() {
+    let guess = if plan.waits_for_blocks() {
         let blocks = micros(span) / micros(run.block_time).max(1) + BLOCKS_MORE;
         blocks.saturating_mul(run.block_gas_limit / GAS)
     } else {
@@ -250,7 +252,7 @@ impl Measured {
         audit::audit(world, token, pay_to, &self.accepted).await
     }
 
-    fn report(&self, plan: &Plan, audit: &Audit) -> Report {
+    fn report(&self, plan: &Plan, audit: &Audit, books: Option<&Books>) -> Report {
         let Self { seen, before, after, .. } = self;
         let window = micros(after.at.duration_since(before.at));
         let rpc = after.rpc.since(&before.rpc);
@@ -258,6 +260,9 @@ impl Measured {
         let lost = self.accepted.iter().filter(|payment| !audit.paid.contains(payment)).count();
         let milliseconds = |time: Duration| micros(time) / 1000;
         let run = &plan.run;
+        // Answers on credit are all there when the clock stops; their money is not.
+        let drained = audit.complete_at.filter(|_| plan.is_on_credit());
+        let drained = drained.map(|at| at.saturating_duration_since(after.at));
         Report {
             work: plan.work.to_string(),
             in_flight: run.in_flight,
@@ -281,6 +286,8 @@ impl Measured {
             failures: seen.reasons.clone(),
             pending: seen.pending,
             transactions: audit.transactions,
+            drain_seconds: drained.map(|time| report::seconds(micros(time))),
+            peak_exposure_units: books.map(Books::peak),
             rpc_methods: rpc.calls,
             bench_cpu_micros_per_request: report::each(
                 after.own_micros.saturating_sub(before.own_micros),

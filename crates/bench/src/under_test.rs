@@ -26,6 +26,8 @@ const SERVER_ERRORS: u16 = 500;
 pub(crate) struct UnderTest {
     pub(crate) target: Target,
     pub(crate) process: Process,
+    /// Where this program tells how it is.
+    pub(crate) ops: Option<Target>,
     started: Option<Started>,
     pid: u32,
 }
@@ -60,7 +62,7 @@ impl UnderTest {
         let mut found = if let Some(pid) = plan.run.pid {
             tell_facts(plan, world)?;
             let process = Process::find(pid).ok_or(BenchError::NoProcess(pid))?;
-            Self { target, process, started: None, pid }
+            Self { target, process, ops: None, started: None, pid }
         } else {
             let mut words = plan.run.command.iter();
             let mut command = kept_on(cores, words.next().map_or(Path::new(""), Path::new));
@@ -99,6 +101,7 @@ impl UnderTest {
         let ops = Target::of(&parsed(&format!("http://{}/", written.ops))?)?;
         let probe = ops.get_below("readyz");
         found.answers(&ops, &probe, &name, |status| status == READY).await?;
+        found.ops = Some(ops);
         Ok(found)
     }
 
@@ -116,7 +119,7 @@ impl UnderTest {
         let pid = child.id();
         let started = Started { name: name.to_owned(), child, log };
         // It may have ended already, which the first look tells with its last words.
-        Ok(Self { target, process: Process::of(pid), started: Some(started), pid })
+        Ok(Self { target, process: Process::of(pid), ops: None, started: Some(started), pid })
     }
 
     /// Asks until an answer is `good`.

@@ -13,13 +13,19 @@ use crate::limits;
 const MARGIN: u32 = 3;
 const PER_CENT: usize = 100;
 
-/// The last durations and the length of the queue.
+/// What the last settlements took, and the length of the queue.
 pub(crate) struct Forecast {
-    took: Mutex<VecDeque<Duration>>,
-    /// What a settlement takes as long as none was seen.
-    unknown: Duration,
+    took: Mutex<Took>,
     at_once: u32,
     depth: AtomicU64,
+}
+
+/// Every payment asks for the figures, and only a settlement changes them.
+struct Took {
+    last: VecDeque<Duration>,
+    mean: Duration,
+    /// What 99 of 100 stay within.
+    slow: Duration,
 }
 
 impl Forecast {
@@ -27,16 +33,13 @@ impl Forecast {
     /// `unknown`.
     pub(crate) fn new(unknown: Duration, at_once: usize) -> Self {
         let at_once = u32::try_from(at_once).unwrap_or(u32::MAX).max(1);
-        Self { took: Mutex::default(), unknown, at_once, depth: AtomicU64::new(0) }
+        let took = Took { last: VecDeque::new(), mean: unknown, slow: unknown };
+        Self { took: Mutex::new(took), at_once, depth: AtomicU64::new(0) }
     }
 
     /// A settlement was proven after so long.
     pub(crate) fn settled(&self, took: Duration) {
-        let mut all = self.took.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.len() >= limits::FORECAST_SAMPLES {
-            all.pop_front();
-        }
-        all.push_back(took);
+        self.took.lock().unwrap_or_else(PoisonError::into_inner).add(took);
     }
 
     /// So many wait.
@@ -46,24 +49,28 @@ impl Forecast {
 
     /// Whether a payment that has `left` until its authorization ends would be settled by then.
     pub(crate) fn is_in_time(&self, left: Duration) -> bool {
-        let (mean, slow) = self.mean_and_slow();
+        let took = self.took.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mean, slow) = (took.mean, took.slow);
+        drop(took);
         let ahead = u32::try_from(self.depth.load(Ordering::Relaxed)).unwrap_or(u32::MAX);
         let rounds = ahead.div_ceil(self.at_once);
         mean.saturating_mul(rounds).saturating_add(slow.saturating_mul(MARGIN)) < left
     }
+}
 
-    /// The mean, and what 99 of 100 stay within.
-    fn mean_and_slow(&self) -> (Duration, Duration) {
-        let all = self.took.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = u32::try_from(all.len()).unwrap_or(u32::MAX);
-        let mut sorted: Vec<_> = all.iter().copied().collect();
-        drop(all);
+impl Took {
+    fn add(&mut self, took: Duration) {
+        if self.last.len() >= limits::FORECAST_SAMPLES {
+            self.last.pop_front();
+        }
+        self.last.push_back(took);
+        let count = u32::try_from(self.last.len()).unwrap_or(u32::MAX);
+        let mut sorted: Vec<_> = self.last.iter().copied().collect();
         sorted.sort_unstable();
         let rank = sorted.len().saturating_mul(PER_CENT - 1) / PER_CENT;
         let sum: Duration = sorted.iter().sum();
-        match (sum.checked_div(count), sorted.get(rank)) {
-            (Some(mean), Some(slow)) => (mean, *slow),
-            _ => (self.unknown, self.unknown),
+        if let (Some(mean), Some(slow)) = (sum.checked_div(count), sorted.get(rank)) {
+            (self.mean, self.slow) = (mean, *slow);
         }
     }
 }

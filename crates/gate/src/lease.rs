@@ -98,7 +98,7 @@ impl Lease {
     /// Stores a part of the answer while the claim is VERIFIED.
     ///
     /// A resource that runs out of time meanwhile does not break it off: a statement that is dropped
-    /// half-way costs the ledger its connection.
+    /// half-way can cost the ledger its connection.
     pub(crate) async fn keep_part(&self, number: u32, part: Vec<u8>) -> Result<(), Stop> {
         self.has_parts.store(true, Ordering::Relaxed);
         let (store, hold) = (Arc::clone(&self.store), self.hold);
@@ -130,7 +130,7 @@ impl Lease {
     /// stored it all the same, the buyer's retry gets the answer that was kept.
     ///
     /// A client that hangs up meanwhile does not break it off: a statement that is dropped half-way
-    /// costs the ledger its connection.
+    /// can cost the ledger its connection.
     pub(crate) async fn grant(self) -> Result<(), Stop> {
         let granting = tokio::spawn(self.granted().in_current_span());
         granting.await.unwrap_or(Err(Stop::Lost))

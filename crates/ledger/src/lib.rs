@@ -14,7 +14,7 @@
 //! | U7 | one live `slot_items` row a payment | one payment in two live slots |
 //! | U8, U9 | `evidence.payment_key` unique, log primary key | one log for two payments, and back |
 //!
-//! Architecture invariant: the only crate that names sqlx; knows no HTTP and no chain call.
+//! Architecture invariant: the only crate that names sqlx and rusqlite; knows no HTTP and no chain call.
 
 pub mod answer;
 pub mod claims;

@@ -1,11 +1,14 @@
 //! The embedded store: one SQLite file, one writing process.
 //!
 //! All writes go through one connection and begin with `BEGIN IMMEDIATE` (a deferred upgrade
-//! fails with SQLITE_BUSY without waiting); reads have connections of their own. Commits are
-//! durable: WAL with `synchronous = FULL`, and many writers at once share one (`writer.rs`).
+//! fails with SQLITE_BUSY without waiting); reads have connections of their own. Each connection
+//! has a thread (`threads.rs`), which is handed whole operations. Commits are durable: WAL with
+//! `synchronous = FULL`, and many writers at once share one (`writer.rs`).
 
+mod asking;
 mod claim_rows;
 mod claims;
+mod connections;
 mod debts;
 mod deferral;
 mod exposure;
@@ -17,77 +20,60 @@ mod leases;
 mod parts;
 mod payees;
 mod proofs;
+mod readers;
 mod records;
 mod reservations;
+mod schema;
 mod settlement_rows;
 mod settlements;
 mod slots;
+mod statements;
+mod threads;
 mod writer;
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use faregate_protocol::PaymentKey;
-use serde_json::Value;
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
-    SqliteRow, SqliteSynchronous,
-};
-use sqlx::{ConnectOptions as _, Row, Sqlite};
+use rusqlite::{Connection, params};
 use tokio::sync::{Semaphore, broadcast};
 use uuid::Uuid;
 
-use self::writer::{Turn, Writer};
-use crate::migrations::{self, Change};
+use self::asking::Turn;
+use self::readers::Readers;
+use self::statements::{exactly_one, now_ms, run, unavailable, uuid};
+use self::writer::Writer;
 use crate::{LedgerError, Sealer};
 
-/// How long a statement waits for a lock of another process's reader or checkpoint.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a caller waits for a connection of the pool.
+/// How long a caller waits for its turn.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connections that only read.
-const READERS: u32 = 4;
+const READERS: usize = 4;
 /// Hints that a slow listener may fall behind by before it misses some.
 const MOVED_BACKLOG: usize = 1024;
-/// Milliseconds of the database's clock, as SQL.
-macro_rules! now_ms {
-    () => {
-        "cast(unixepoch('subsec') * 1000 as integer)"
-    };
-}
-use now_ms;
-
-const MIGRATIONS: &[Change] = &[
-    (
-        1,
-        "claims and settlements",
-        include_str!("../migrations/sqlite/0001_claims_and_settlements.sql"),
-    ),
-    (2, "owners of payees", include_str!("../migrations/sqlite/0002_pay_to_owners.sql")),
-    (3, "handlers started", include_str!("../migrations/sqlite/0003_handler_started.sql")),
-    (5, "parts of answers", include_str!("../migrations/sqlite/0005_kept_parts.sql")),
-    (6, "deferred money", include_str!("../migrations/sqlite/0006_deferred.sql")),
-];
 
 /// A ledger in one SQLite file. Cheap to clone.
 #[derive(Clone)]
 pub struct SqliteLedger {
-    writer: Writer,
-    reader: SqlitePool,
+    threads: Arc<Threads>,
     deployment: Uuid,
     moved: broadcast::Sender<PaymentKey>,
     sealer: Arc<Sealer>,
     // Parts of answers come to the writer one at a time: whoever has less to write, a renewal of a
     // lease above all, waits for one of them and not for all.
     turn_of_parts: Arc<Semaphore>,
-    // Held for as long as any clone lives; the kernel lets go of it when the process dies.
-    _lock: Option<Arc<File>>,
-    // Never used: a database in memory is gone with its last connection, and the pool replaces a
-    // connection whose call was dropped in the middle.
-    _anchor: Option<Arc<Mutex<SqliteConnection>>>,
+}
+
+/// In the order in which they end: the lock is let go of once nothing is open any more. The kernel
+/// lets go of it when the process dies.
+struct Threads {
+    writer: Writer,
+    /// None where nobody but the writer can see the database.
+    readers: Option<Readers>,
+    _lock: Option<File>,
 }
 
 impl std::fmt::Debug for SqliteLedger {
@@ -104,12 +90,16 @@ impl SqliteLedger {
     /// [`LedgerError::InUse`] when another process has it, [`LedgerError::Unavailable`] when it
     /// cannot be opened or migrated.
     pub async fn open(path: &Path, sealer: Sealer) -> Result<Self, LedgerError> {
-        let lock = lock(path)?;
-        private_file(path)?;
-        let options = SqliteConnectOptions::new().filename(path).create_if_missing(true);
-        let writer = pool(options.clone(), 1).await?;
-        let reader = pool(options.read_only(true), READERS).await?;
-        Self::start(writer, reader, sealer, Some(Arc::new(lock))).await
+        let path = path.to_owned();
+        blocking(move || {
+            let lock = lock(&path)?;
+            private_file(&path)?;
+            let writer = connections::to_write(&path)?;
+            make(&writer)?;
+            let readers = connections::to_read(&path, READERS)?;
+            Self::over(writer, readers, sealer, Some(lock))
+        })
+        .await
     }
 
     /// Opens the ledger at `path` to read it, beside the process that writes it; every write
@@ -119,15 +109,14 @@ impl SqliteLedger {
     /// [`LedgerError::Unavailable`] when it is not there or cannot be read,
     /// [`LedgerError::OlderSchema`], [`LedgerError::NewerSchema`].
     pub async fn open_to_read(path: &Path, sealer: Sealer) -> Result<Self, LedgerError> {
-        let options = SqliteConnectOptions::new().filename(path).read_only(true);
-        let reader = pool(options, READERS).await?;
-        let version = sqlx::query(migrations::LAST_CHANGE)
-            .fetch_one(&reader)
-            .await
-            .and_then(|row| row.try_get(0))
-            .map_err(unavailable)?;
-        migrations::expect_current(MIGRATIONS, version)?;
-        Self::over(reader.clone(), reader, sealer, None).await
+        let path = path.to_owned();
+        blocking(move || {
+            let mut readers = connections::to_read(&path, READERS + 1)?;
+            let writer = readers.pop().ok_or(LedgerError::Corrupt { what: "readers" })?;
+            schema::expect_current(&writer)?;
+            Self::over(writer, readers, sealer, None)
+        })
+        .await
     }
 
     /// A ledger that is gone with its last clone; for tests.
@@ -135,64 +124,43 @@ impl SqliteLedger {
     /// # Errors
     /// [`LedgerError::Unavailable`].
     pub async fn open_in_memory() -> Result<Self, LedgerError> {
-        // A name that starts with a slash is one database for all connections of this process.
-        let options =
-            SqliteConnectOptions::new().vfs("memdb").filename(format!("/{}", Uuid::new_v4()));
-        let anchor = options.connect().await.map_err(unavailable)?;
-        let only = pool(options, 1).await?;
-        let ledger = Self::start(only.clone(), only, Sealer::throwaway()?, None).await?;
-        Ok(Self { _anchor: Some(Arc::new(Mutex::new(anchor))), ..ledger })
-    }
-
-    async fn start(
-        writer: SqlitePool,
-        reader: SqlitePool,
-        sealer: Sealer,
-        lock: Option<Arc<File>>,
-    ) -> Result<Self, LedgerError> {
-        migrate(&writer).await?;
-        sqlx::query(concat!(
-            "insert into deployment (one, id, made_at_ms) values (1, ?, ",
-            now_ms!(),
-            ") on conflict do nothing"
-        ))
-        .bind(Uuid::new_v4().to_string())
-        .execute(&writer)
+        blocking(|| {
+            let writer = connections::in_memory()?;
+            make(&writer)?;
+            Self::over(writer, Vec::new(), Sealer::throwaway()?, None)
+        })
         .await
-        .map_err(unavailable)?;
-        Self::over(writer, reader, sealer, lock).await
     }
 
     /// Over a schema that is up to date.
-    async fn over(
-        writer: SqlitePool,
-        reader: SqlitePool,
+    fn over(
+        writer: Connection,
+        readers: Vec<Connection>,
         sealer: Sealer,
-        lock: Option<Arc<File>>,
+        lock: Option<File>,
     ) -> Result<Self, LedgerError> {
-        let id: String = sqlx::query("select id from deployment where one = 1")
-            .fetch_one(&reader)
-            .await
-            .and_then(|row| row.try_get(0))
-            .map_err(unavailable)?;
-        let deployment = id.parse().map_err(|_| LedgerError::Corrupt { what: "deployment.id" })?;
+        let deployment =
+            exactly_one(&writer, "select id from deployment where one = 1", (), |row| {
+                uuid(row, "id")
+            })?;
+        let readers = (!readers.is_empty()).then(|| Readers::over(readers)).transpose()?;
+        let threads = Threads { writer: Writer::over(writer)?, readers, _lock: lock };
         let (moved, _) = broadcast::channel(MOVED_BACKLOG);
         Ok(Self {
-            writer: Writer::new(writer),
-            reader,
+            threads: Arc::new(threads),
             deployment,
             moved,
             sealer: Arc::new(sealer),
             turn_of_parts: Arc::new(Semaphore::new(1)),
-            _lock: lock,
-            _anchor: None,
         })
     }
 
-    /// Ends all connections after their running statements.
+    /// Ends all connections after what was asked of them.
     pub async fn close(&self) {
-        self.writer.close().await;
-        self.reader.close().await;
+        if let Some(readers) = &self.threads.readers {
+            readers.close().await;
+        }
+        self.threads.writer.close().await;
     }
 
     /// Journal mode and synchronous level of the writing connection: `("wal", 2)` is durable.
@@ -200,12 +168,14 @@ impl SqliteLedger {
     /// # Errors
     /// [`LedgerError::Unavailable`].
     pub async fn durability(&self) -> Result<(String, i64), LedgerError> {
-        let pool = self.writer.pool();
-        let mode = sqlx::query("pragma journal_mode").fetch_one(pool).await;
-        let level = sqlx::query("pragma synchronous").fetch_one(pool).await;
-        let mode = mode.and_then(|row| row.try_get(0)).map_err(unavailable)?;
-        let level = level.and_then(|row| row.try_get(0)).map_err(unavailable)?;
-        Ok((mode, level))
+        self.write(|tx| {
+            let text = |row: &rusqlite::Row<'_>| row.get(0).map_err(unavailable);
+            let mode = exactly_one(tx, "pragma journal_mode", (), text)?;
+            let number = |row: &rusqlite::Row<'_>| row.get(0).map_err(unavailable);
+            let level = exactly_one(tx, "pragma synchronous", (), number)?;
+            Ok(Turn::TakenBack((mode, level)))
+        })
+        .await
     }
 
     /// Tells whoever listens that a payment moved. Nobody may be listening.
@@ -213,9 +183,46 @@ impl SqliteLedger {
         let _ = self.moved.send(key);
     }
 
-    async fn begin(&self) -> Result<Turn, LedgerError> {
-        self.writer.begin().await
+    /// Does `work` in the writer's turn; what it kept is on disk when this returns. An error: it
+    /// may or may not be.
+    async fn write<T, F>(&self, work: F) -> Result<T, LedgerError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<Turn<T>, LedgerError> + Send + 'static,
+    {
+        self.threads.writer.turn(work).await
     }
+
+    /// Reads what is committed, as one look.
+    async fn read<T, F>(&self, work: F) -> Result<T, LedgerError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, LedgerError> + Send + 'static,
+    {
+        match &self.threads.readers {
+            Some(readers) => readers.read(work).await,
+            None => self.write(|tx| work(tx).map(Turn::TakenBack)).await,
+        }
+    }
+}
+
+/// Opening reads and writes files.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, LedgerError> + Send + 'static,
+) -> Result<T, LedgerError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| LedgerError::Unavailable { detail: error.to_string() })?
+}
+
+/// The schema of today, and an id of its own if it is new.
+fn make(writer: &Connection) -> Result<(), LedgerError> {
+    const NAME: &str = concat!(
+        "insert into deployment (one, id, made_at_ms) values (1, ?, ",
+        now_ms!(),
+        ") on conflict do nothing"
+    );
+    schema::migrate(writer)?;
+    run(writer, NAME, params![Uuid::new_v4().to_string()]).map(|_| ())
 }
 
 /// A ledger holds signed payments, so only its owner may read it; SQLite gives the files beside it
@@ -243,87 +250,4 @@ fn lock(path: &Path) -> Result<File, LedgerError> {
             Err(LedgerError::Unavailable { detail: format!("{}: {e}", beside.display()) })
         }
     }
-}
-
-fn durable(options: SqliteConnectOptions) -> SqliteConnectOptions {
-    options
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
-        .foreign_keys(true)
-        .busy_timeout(BUSY_TIMEOUT)
-        .disable_statement_logging()
-}
-
-async fn pool(options: SqliteConnectOptions, most: u32) -> Result<SqlitePool, LedgerError> {
-    SqlitePoolOptions::new()
-        .max_connections(most)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-        .connect_with(durable(options))
-        .await
-        .map_err(unavailable)
-}
-
-async fn migrate(writer: &SqlitePool) -> Result<(), LedgerError> {
-    migrations::migrator(MIGRATIONS).run(writer).await.map_err(migrations::failed)
-}
-
-/// The database's own words hold names of tables and files, never content of rows: values are
-/// always bound.
-#[allow(clippy::needless_pass_by_value)] // the shape `map_err` wants
-fn unavailable(error: sqlx::Error) -> LedgerError {
-    LedgerError::Unavailable { detail: error.to_string() }
-}
-
-/// One journal row, in the caller's transaction.
-async fn journal(
-    tx: &mut Turn,
-    actor: &str,
-    subject: &str,
-    key: &PaymentKey,
-    (from, to): (&str, &str),
-    evidence: &Value,
-) -> Result<(), LedgerError> {
-    sqlx::query(concat!(
-        "insert into journal (at_ms, actor, subject, payment_key, from_state, to_state, evidence) ",
-        "values (",
-        now_ms!(),
-        ", ?, ?, ?, ?, ?, ?)"
-    ))
-    .bind(actor)
-    .bind(subject)
-    .bind(key.0.as_slice())
-    .bind(from)
-    .bind(to)
-    .bind(evidence.to_string())
-    .execute(&mut **tx)
-    .await
-    .map_err(unavailable)?;
-    Ok(())
-}
-
-/// Reads a column, or says which one makes no sense.
-fn column<'r, T>(row: &'r SqliteRow, name: &'static str) -> Result<T, LedgerError>
-where
-    T: sqlx::Decode<'r, Sqlite> + sqlx::Type<Sqlite>,
-{
-    row.try_get(name).map_err(|_| LedgerError::Corrupt { what: name })
-}
-
-fn bytes32(row: &SqliteRow, name: &'static str) -> Result<[u8; 32], LedgerError> {
-    let bytes: &[u8] = column(row, name)?;
-    bytes.try_into().map_err(|_| LedgerError::Corrupt { what: name })
-}
-
-fn unsigned(row: &SqliteRow, name: &'static str) -> Result<u64, LedgerError> {
-    let number: i64 = column(row, name)?;
-    number.try_into().map_err(|_| LedgerError::Corrupt { what: name })
-}
-
-fn uuid(row: &SqliteRow, name: &'static str) -> Result<Uuid, LedgerError> {
-    let text: &str = column(row, name)?;
-    text.parse().map_err(|_| LedgerError::Corrupt { what: name })
-}
-
-fn signed(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
 }

@@ -26,6 +26,7 @@ const ORDER: &[&str] = &[
 /// Third parties (a name, or a prefix that ends with `*`) and the only crates that name them.
 const NAMED_ONLY_BY: &[(&str, &[&str])] = &[
     ("sqlx*", &["faregate-ledger"]),
+    ("rusqlite*", &["faregate-ledger"]),
     ("prometheus-client*", &["faregate-telemetry"]),
     ("opentelemetry*", &["faregate-telemetry"]),
     ("tracing-opentelemetry", &["faregate-telemetry"]),

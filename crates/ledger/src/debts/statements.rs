@@ -20,40 +20,10 @@ pub(crate) const OPEN: &str = "\
     c.pay_to, c.asset, c.amount from debts d join claims c using (payment_key) \
     where d.closed_at_ms is null";
 
-/// Implements [`DebtRecords`](crate::DebtRecords) for a ledger whose `pool` field and row type are
-/// named; the columns are read by the `column` and `bytes32` of the module.
-macro_rules! debt_records {
-    ($ledger:ident, $pool:ident, $row:ty) => {
-        #[async_trait]
-        impl DebtRecords for $ledger {
-            async fn list_debts(
-                &self,
-                filter: &DebtFilter,
-                limit: u32,
-            ) -> Result<Vec<Debt>, LedgerError> {
-                let query = sqlx::query(statements::LIST).bind(i64::from(filter.closed_too));
-                let query = query.bind(filter.debtor.map(Debtor::number)).bind(&filter.payer);
-                let rows = query.bind(i64::from(limit)).fetch_all(&self.$pool).await;
-                rows.map_err(unavailable)?.iter().map(debt).collect()
-            }
-
-            async fn find_debt(&self, key: &PaymentKey) -> Result<Option<Debt>, LedgerError> {
-                let query = sqlx::query(statements::FIND).bind(key.0.as_slice());
-                let row = query.fetch_optional(&self.$pool).await.map_err(unavailable)?;
-                row.as_ref().map(debt).transpose()
-            }
-
-            async fn close_debt(&self, key: &PaymentKey, note: &str) -> Result<bool, LedgerError> {
-                close_for_operator(self, key, note).await
-            }
-
-            async fn open_debts(&self) -> Result<Vec<OpenDebts>, LedgerError> {
-                let rows = sqlx::query(statements::OPEN).fetch_all(&self.$pool).await;
-                let open: Result<Vec<_>, _> = rows.map_err(unavailable)?.iter().map(debt).collect();
-                Ok(add_up(&open?))
-            }
-        }
-
+/// Reads the rows of a database whose row type is named; the columns are read by the `column` and
+/// `bytes32` of the module.
+macro_rules! debt_rows {
+    ($row:ty) => {
         fn debt(row: &$row) -> Result<Debt, LedgerError> {
             Ok(Debt {
                 key: PaymentKey(bytes32(row, "payment_key")?),
@@ -71,4 +41,4 @@ macro_rules! debt_records {
         }
     };
 }
-pub(crate) use debt_records;
+pub(crate) use debt_rows;

@@ -8,7 +8,7 @@ use sqlx::{Postgres, Transaction};
 use super::rows::{bytes32, column, text};
 use super::{Failure, PostgresLedger, journal, now_ms, unavailable};
 use crate::LedgerError;
-use crate::debts::statements::{self, debt_records};
+use crate::debts::statements::{self, debt_rows};
 use crate::debts::{Debt, DebtFilter, DebtRecords, Debtor, OpenDebts, add_up, closing};
 
 const OPEN: &str = concat!(
@@ -25,7 +25,33 @@ const CLOSE: &str = concat!(
     " where payment_key = $1 and closed_at_ms is null"
 );
 
-debt_records!(PostgresLedger, pool, PgRow);
+debt_rows!(PgRow);
+
+#[async_trait]
+impl DebtRecords for PostgresLedger {
+    async fn list_debts(&self, filter: &DebtFilter, limit: u32) -> Result<Vec<Debt>, LedgerError> {
+        let query = sqlx::query(statements::LIST).bind(i64::from(filter.closed_too));
+        let query = query.bind(filter.debtor.map(Debtor::number)).bind(&filter.payer);
+        let rows = query.bind(i64::from(limit)).fetch_all(&self.pool).await;
+        rows.map_err(unavailable)?.iter().map(debt).collect()
+    }
+
+    async fn find_debt(&self, key: &PaymentKey) -> Result<Option<Debt>, LedgerError> {
+        let query = sqlx::query(statements::FIND).bind(key.0.as_slice());
+        let row = query.fetch_optional(&self.pool).await.map_err(unavailable)?;
+        row.as_ref().map(debt).transpose()
+    }
+
+    async fn close_debt(&self, key: &PaymentKey, note: &str) -> Result<bool, LedgerError> {
+        close_for_operator(self, key, note).await
+    }
+
+    async fn open_debts(&self) -> Result<Vec<OpenDebts>, LedgerError> {
+        let rows = sqlx::query(statements::OPEN).fetch_all(&self.pool).await;
+        let open: Result<Vec<_>, _> = rows.map_err(unavailable)?.iter().map(debt).collect();
+        Ok(add_up(&open?))
+    }
+}
 
 /// The debt of a claim, in the transaction that makes it.
 pub(super) async fn open(

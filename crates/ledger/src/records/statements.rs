@@ -40,47 +40,10 @@ pub(crate) const SENT: &str = "\
     join nonce_slots n using (network, signer, nonce) \
     where i.payment_key = $1 order by a.made_order";
 
-/// Implements [`PaymentRecords`](crate::PaymentRecords) for a ledger whose `pool` field and row
-/// type are named; the columns are read by the `column`, `bytes32` and `unsigned` of the module.
-macro_rules! payment_records {
-    ($ledger:ident, $pool:ident, $row:ty, $small:ty) => {
-        #[async_trait]
-        impl PaymentRecords for $ledger {
-            async fn list_payments(
-                &self,
-                filter: &PaymentFilter,
-                limit: u32,
-            ) -> Result<Vec<PaymentSummary>, LedgerError> {
-                let (claims, settlements) = filter.masks();
-                let query = sqlx::query(statements::LIST).bind(claims).bind(settlements);
-                let query = query.bind(&filter.network).bind(&filter.payer).bind(&filter.pay_to);
-                let rows = query.bind(i64::from(limit)).fetch_all(&self.$pool).await;
-                rows.map_err(unavailable)?.iter().map(summary).collect()
-            }
-
-            async fn find_payments(
-                &self,
-                name: &PaymentName,
-                limit: u32,
-            ) -> Result<Vec<PaymentKey>, LedgerError> {
-                let (low, high) = name.range();
-                let query = sqlx::query(statements::FIND).bind(low.as_slice());
-                let query = query.bind(high.as_slice()).bind(name.transaction());
-                let rows = query.bind(i64::from(limit)).fetch_all(&self.$pool).await;
-                let rows = rows.map_err(unavailable)?;
-                rows.iter().map(|row| Ok(PaymentKey(bytes32(row, "payment_key")?))).collect()
-            }
-
-            async fn sent_transactions(
-                &self,
-                key: &PaymentKey,
-            ) -> Result<Vec<SentTransaction>, LedgerError> {
-                let query = sqlx::query(statements::SENT).bind(key.0.as_slice());
-                let rows = query.fetch_all(&self.$pool).await.map_err(unavailable)?;
-                rows.iter().map(sent).collect()
-            }
-        }
-
+/// Reads the rows of a database whose row type is named; the columns are read by the `column`,
+/// `bytes32` and `unsigned` of the module.
+macro_rules! payment_rows {
+    ($row:ty, $small:ty) => {
         fn summary(row: &$row) -> Result<PaymentSummary, LedgerError> {
             let corrupt = |what| LedgerError::Corrupt { what };
             let claim: Option<i64> = column(row, "claim_state")?;
@@ -128,4 +91,4 @@ macro_rules! payment_records {
         }
     };
 }
-pub(crate) use payment_records;
+pub(crate) use payment_rows;

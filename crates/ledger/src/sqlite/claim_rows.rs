@@ -1,10 +1,9 @@
 //! Rows of claims as our types, and back.
 
 use faregate_protocol::{Amount, PaymentKey};
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
+use rusqlite::{Connection, Row, params};
 
-use super::{Turn, bytes32, column, now_ms, signed, unavailable, unsigned, uuid};
+use super::statements::{bytes32, column, now_ms, run, signed, unsigned, uuid};
 use crate::{Claim, ClaimState, DeferralState, Hold, LedgerError, NewClaim};
 
 const INSERT: &str = concat!(
@@ -20,33 +19,28 @@ const INSERT: &str = concat!(
     ") on conflict (payment_key) do nothing"
 );
 
-pub(super) async fn insert(
-    tx: &mut Turn,
-    new: &NewClaim,
-    lease_ms: u64,
-) -> Result<bool, LedgerError> {
-    let done = sqlx::query(INSERT)
-        .bind(new.key.0.as_slice())
-        .bind(new.settle_id.to_string())
-        .bind(&new.facilitator)
-        .bind(new.request_fp.as_slice())
-        .bind(new.requirements_hash.as_slice())
-        .bind(new.payload_hash.as_slice())
-        .bind(&new.route)
-        .bind(&new.network)
-        .bind(&new.payer)
-        .bind(&new.pay_to)
-        .bind(&new.asset)
-        .bind(new.amount.to_be_bytes().to_vec())
-        .bind(signed(new.valid_before))
-        .bind(signed(lease_ms))
-        .execute(&mut **tx)
-        .await
-        .map_err(unavailable)?;
-    Ok(done.rows_affected() == 1)
+pub(super) fn insert(tx: &Connection, new: &NewClaim, lease_ms: u64) -> Result<bool, LedgerError> {
+    let amount = new.amount.to_be_bytes();
+    let values = params![
+        new.key.0.as_slice(),
+        new.settle_id.to_string(),
+        new.facilitator,
+        new.request_fp.as_slice(),
+        new.requirements_hash.as_slice(),
+        new.payload_hash.as_slice(),
+        new.route,
+        new.network,
+        new.payer,
+        new.pay_to,
+        new.asset,
+        amount.as_slice(),
+        signed(new.valid_before),
+        signed(lease_ms),
+    ];
+    Ok(run(tx, INSERT, values)? == 1)
 }
 
-pub(super) fn hold(row: &SqliteRow, key: PaymentKey) -> Result<Hold, LedgerError> {
+pub(super) fn hold(row: &Row<'_>, key: PaymentKey) -> Result<Hold, LedgerError> {
     Ok(Hold {
         key,
         token: column(row, "lease_token")?,
@@ -55,7 +49,7 @@ pub(super) fn hold(row: &SqliteRow, key: PaymentKey) -> Result<Hold, LedgerError
     })
 }
 
-pub(super) fn read(row: &SqliteRow) -> Result<Claim, LedgerError> {
+pub(super) fn read(row: &Row<'_>) -> Result<Claim, LedgerError> {
     let state: i64 = column(row, "state")?;
     Ok(Claim {
         new: NewClaim {
@@ -76,7 +70,7 @@ pub(super) fn read(row: &SqliteRow) -> Result<Claim, LedgerError> {
         state: ClaimState::from_number(state).ok_or(LedgerError::Corrupt { what: "state" })?,
         token: column(row, "lease_token")?,
         epoch: column(row, "epoch")?,
-        held: row.try_get::<i64, _>("held").is_ok_and(|held| held != 0),
+        held: column::<i64>(row, "held")? != 0,
         handler_started: column::<i64>(row, "handler_started")? != 0,
         transaction: column(row, "transaction_hash")?,
         deferral: column::<Option<i64>>(row, "deferral")?

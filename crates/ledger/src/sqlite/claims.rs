@@ -2,14 +2,14 @@
 
 use async_trait::async_trait;
 use faregate_protocol::{PaymentKey, PaymentRequest};
+use rusqlite::{Connection, params};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::asking::Turn;
 use super::claim_rows::{hold, insert, read};
-use super::{
-    SqliteLedger, Turn, column, debts, exposure, grants, handler_mark, journal, kept, now_ms,
-    signed, unavailable,
-};
+use super::statements::{all, column, exactly_one, journal, now_ms, one, run, signed};
+use super::{SqliteLedger, debts, exposure, grants, handler_mark, kept};
 use crate::{
     Claim, ClaimMove, ClaimState, ClaimStore, Claimed, Debtor, Hold, JournalEntry, LedgerError,
     NewClaim, StoredAnswer,
@@ -82,21 +82,20 @@ const UNHELD: &str = concat!(
 #[async_trait]
 impl ClaimStore for SqliteLedger {
     async fn claim(&self, new: &NewClaim, lease_ms: u64) -> Result<Claimed, LedgerError> {
-        let mut tx = self.begin().await?;
-        let claimed = claim(&mut tx, new, lease_ms).await?;
-        if matches!(claimed, Claimed::Won(_)) {
-            tx.commit().await.map_err(unavailable)?;
-        }
-        Ok(claimed)
+        let new = new.clone();
+        self.write(move |tx| {
+            let claimed = claim(tx, &new, lease_ms)?;
+            Ok(match claimed {
+                Claimed::Won(_) => Turn::Kept(claimed),
+                Claimed::Exists(_) => Turn::TakenBack(claimed),
+            })
+        })
+        .await
     }
 
     async fn find_claim(&self, key: &PaymentKey) -> Result<Option<Claim>, LedgerError> {
-        let row = sqlx::query(SELECT)
-            .bind(key.0.as_slice())
-            .fetch_optional(&self.reader)
-            .await
-            .map_err(unavailable)?;
-        row.as_ref().map(read).transpose()
+        let key = *key;
+        self.read(move |on| one(on, SELECT, params![key.0.as_slice()], read)).await
     }
 
     async fn take_over(
@@ -105,65 +104,61 @@ impl ClaimStore for SqliteLedger {
         state: ClaimState,
         lease_ms: u64,
     ) -> Result<Option<Hold>, LedgerError> {
-        let mut tx = self.begin().await?;
-        let row = sqlx::query(TAKE_OVER)
-            .bind(i64::from(state.runs_again()))
-            .bind(signed(lease_ms))
-            .bind(key.0.as_slice())
-            .bind(state.number())
-            .fetch_optional(&mut *tx)
-            .await
-            .map_err(unavailable)?;
-        let Some(row) = row else { return Ok(None) };
-        let hold = hold(&row, *key)?;
-        let evidence = json!({ "taken_over": true, "epoch": hold.epoch, "token": hold.token });
-        journal(&mut tx, ACTOR, SUBJECT, key, (state.name(), state.name()), &evidence).await?;
-        tx.commit().await.map_err(unavailable)?;
-        Ok(Some(hold))
+        let key = *key;
+        self.write(move |tx| {
+            let runs_again = i64::from(state.runs_again());
+            let values = params![runs_again, signed(lease_ms), key.0.as_slice(), state.number()];
+            let Some(hold) = one(tx, TAKE_OVER, values, |row| hold(row, key))? else {
+                return Ok(Turn::TakenBack(None));
+            };
+            let evidence = json!({ "taken_over": true, "epoch": hold.epoch, "token": hold.token });
+            journal(tx, ACTOR, SUBJECT, &key, (state.name(), state.name()), &evidence)?;
+            Ok(Turn::Kept(Some(hold)))
+        })
+        .await
     }
 
     async fn renew(&self, hold: &Hold, lease_ms: u64) -> Result<bool, LedgerError> {
-        let mut tx = self.begin().await?;
-        let done = sqlx::query(RENEW)
-            .bind(signed(lease_ms))
-            .bind(hold.key.0.as_slice())
-            .bind(hold.token)
-            .execute(&mut *tx)
-            .await
-            .map_err(unavailable)?;
-        tx.commit().await.map_err(unavailable)?;
-        Ok(done.rows_affected() == 1)
+        let hold = *hold;
+        self.write(move |tx| {
+            let values = params![signed(lease_ms), hold.key.0.as_slice(), hold.token];
+            Ok(Turn::Kept(run(tx, RENEW, values)? == 1))
+        })
+        .await
     }
 
     async fn let_go(&self, hold: &Hold) -> Result<(), LedgerError> {
-        let mut tx = self.begin().await?;
-        let query = sqlx::query(LET_GO).bind(hold.key.0.as_slice()).bind(hold.token);
-        query.execute(&mut *tx).await.map_err(unavailable)?;
-        tx.commit().await.map_err(unavailable)
+        let hold = *hold;
+        self.write(move |tx| {
+            run(tx, LET_GO, params![hold.key.0.as_slice(), hold.token])?;
+            Ok(Turn::Kept(()))
+        })
+        .await
     }
 
     async fn move_claim(&self, hold: &Hold, step: ClaimMove) -> Result<bool, LedgerError> {
         if !step.from.may_become_bare(step.to) {
             return Err(LedgerError::IllegalMove { from: step.from.name(), to: step.to.name() });
         }
-        let mut tx = self.begin().await?;
-        let ClaimMove { from, to, transaction, evidence } = step;
-        if !self::step(&mut tx, hold, from, to, transaction).await? {
-            return Ok(false);
-        }
-        match to {
-            ClaimState::Released => exposure::forget_waiting(&mut tx, &hold.key).await?,
-            ClaimState::Credit => {
-                let reason = evidence.get("reason").and_then(Value::as_str);
-                let reason = reason.unwrap_or(ClaimState::Credit.name());
-                debts::open(&mut tx, &hold.key, Debtor::Payee, reason).await?;
+        let hold = *hold;
+        self.write(move |tx| {
+            let ClaimMove { from, to, transaction, evidence } = step;
+            if !self::step(tx, &hold, from, to, transaction)? {
+                return Ok(Turn::TakenBack(false));
             }
-            _ => {}
-        }
-        let states = (from.name(), to.name());
-        journal(&mut tx, ACTOR, SUBJECT, &hold.key, states, &evidence).await?;
-        tx.commit().await.map_err(unavailable)?;
-        Ok(true)
+            match to {
+                ClaimState::Released => exposure::forget_waiting(tx, &hold.key)?,
+                ClaimState::Credit => {
+                    let reason = evidence.get("reason").and_then(Value::as_str);
+                    let reason = reason.unwrap_or(ClaimState::Credit.name());
+                    debts::open(tx, &hold.key, Debtor::Payee, reason)?;
+                }
+                _ => {}
+            }
+            journal(tx, ACTOR, SUBJECT, &hold.key, (from.name(), to.name()), &evidence)?;
+            Ok(Turn::Kept(true))
+        })
+        .await
     }
 
     async fn settle_first(
@@ -209,23 +204,14 @@ impl ClaimStore for SqliteLedger {
         limit: u32,
     ) -> Result<Vec<Claim>, LedgerError> {
         let numbers: Value = states.iter().map(|state| state.number()).collect();
-        let rows = sqlx::query(UNHELD)
-            .bind(numbers.to_string())
-            .bind(limit)
-            .fetch_all(&self.reader)
-            .await
-            .map_err(unavailable)?;
-        rows.iter().map(read).collect()
+        self.read(move |on| all(on, UNHELD, params![numbers.to_string(), limit], read)).await
     }
 
     async fn journal(&self, key: &PaymentKey) -> Result<Vec<JournalEntry>, LedgerError> {
-        let rows = sqlx::query("select * from journal where payment_key = ? order by id")
-            .bind(key.0.as_slice())
-            .fetch_all(&self.reader)
-            .await
-            .map_err(unavailable)?;
-        rows.iter()
-            .map(|row| {
+        const OF_ONE: &str = "select * from journal where payment_key = ? order by id";
+        let key = *key;
+        self.read(move |on| {
+            all(on, OF_ONE, params![key.0.as_slice()], |row| {
                 Ok(JournalEntry {
                     id: column(row, "id")?,
                     at_unix_ms: column(row, "at_ms")?,
@@ -236,13 +222,13 @@ impl ClaimStore for SqliteLedger {
                     evidence: column(row, "evidence")?,
                 })
             })
-            .collect()
+        })
+        .await
     }
 
     async fn ping(&self) -> Result<(), LedgerError> {
         // A write lock shows that the file can still be written; nothing is changed.
-        let tx = self.begin().await?;
-        tx.rollback().await.map_err(unavailable)
+        self.write(|_| Ok(Turn::TakenBack(()))).await
     }
 
     fn deployment(&self) -> Uuid {
@@ -250,59 +236,45 @@ impl ClaimStore for SqliteLedger {
     }
 }
 
-/// The insert, or the second epoch of what was released, in the caller's transaction.
-pub(super) async fn claim(
-    tx: &mut Turn,
+/// The insert, or the second epoch of what was released, in the caller's turn.
+pub(super) fn claim(
+    tx: &Connection,
     new: &NewClaim,
     lease_ms: u64,
 ) -> Result<Claimed, LedgerError> {
-    if insert(tx, new, lease_ms).await? {
+    if insert(tx, new, lease_ms)? {
         let evidence = json!({ "route": new.route, "settle_id": new.settle_id });
         let states = ("", ClaimState::Verified.name());
-        journal(tx, ACTOR, SUBJECT, &new.key, states, &evidence).await?;
+        journal(tx, ACTOR, SUBJECT, &new.key, states, &evidence)?;
         let hold = Hold { key: new.key, token: 1, epoch: 0, settle_id: new.settle_id };
         return Ok(Claimed::Won(hold));
     }
-    let again = sqlx::query(RECLAIM)
-        .bind(signed(lease_ms))
-        .bind(new.key.0.as_slice())
-        .bind(new.request_fp.as_slice())
-        .bind(new.payload_hash.as_slice())
-        .bind(new.requirements_hash.as_slice())
-        .fetch_optional(&mut **tx)
-        .await
-        .map_err(unavailable)?;
-    if let Some(row) = again {
-        let hold = hold(&row, new.key)?;
+    let values = params![
+        signed(lease_ms),
+        new.key.0.as_slice(),
+        new.request_fp.as_slice(),
+        new.payload_hash.as_slice(),
+        new.requirements_hash.as_slice(),
+    ];
+    if let Some(hold) = one(tx, RECLAIM, values, |row| hold(row, new.key))? {
         let states = (ClaimState::Released.name(), ClaimState::Verified.name());
         let evidence = json!({ "epoch": hold.epoch });
-        journal(tx, ACTOR, SUBJECT, &new.key, states, &evidence).await?;
+        journal(tx, ACTOR, SUBJECT, &new.key, states, &evidence)?;
         return Ok(Claimed::Won(hold));
     }
-    let row = sqlx::query(SELECT)
-        .bind(new.key.0.as_slice())
-        .fetch_one(&mut **tx)
-        .await
-        .map_err(unavailable)?;
-    Ok(Claimed::Exists(Box::new(read(&row)?)))
+    let found = exactly_one(tx, SELECT, params![new.key.0.as_slice()], read)?;
+    Ok(Claimed::Exists(Box::new(found)))
 }
 
 /// The compare-and-set of every move but the grant.
-pub(super) async fn step(
-    tx: &mut Turn,
+pub(super) fn step(
+    tx: &Connection,
     hold: &Hold,
     from: ClaimState,
     to: ClaimState,
     transaction: Option<String>,
 ) -> Result<bool, LedgerError> {
-    let done = sqlx::query(MOVE)
-        .bind(to.number())
-        .bind(transaction)
-        .bind(hold.key.0.as_slice())
-        .bind(from.number())
-        .bind(hold.token)
-        .execute(&mut **tx)
-        .await
-        .map_err(unavailable)?;
-    Ok(done.rows_affected() == 1)
+    let values =
+        params![to.number(), transaction, hold.key.0.as_slice(), from.number(), hold.token];
+    Ok(run(tx, MOVE, values)? == 1)
 }

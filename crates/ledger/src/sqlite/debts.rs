@@ -2,11 +2,13 @@
 
 use async_trait::async_trait;
 use faregate_protocol::{Amount, PaymentKey};
-use sqlx::sqlite::SqliteRow;
+use rusqlite::{Connection, Row, params};
 
-use super::{SqliteLedger, Turn, bytes32, column, journal, now_ms, unavailable};
+use super::SqliteLedger;
+use super::asking::Turn;
+use super::statements::{all, bytes32, column, journal, now_ms, one, run};
 use crate::LedgerError;
-use crate::debts::statements::{self, debt_records};
+use crate::debts::statements::{self, debt_rows};
 use crate::debts::{Debt, DebtFilter, DebtRecords, Debtor, OpenDebts, add_up, closing};
 
 const OPEN: &str = concat!(
@@ -22,36 +24,54 @@ const CLOSE: &str = concat!(
     " where payment_key = ? and closed_at_ms is null"
 );
 
-debt_records!(SqliteLedger, reader, SqliteRow);
+debt_rows!(Row<'_>);
 
-/// The debt of a claim, in the transaction that makes it.
-pub(super) async fn open(
-    tx: &mut Turn,
+#[async_trait]
+impl DebtRecords for SqliteLedger {
+    async fn list_debts(&self, filter: &DebtFilter, limit: u32) -> Result<Vec<Debt>, LedgerError> {
+        let filter = filter.clone();
+        self.read(move |on| {
+            let debtor = filter.debtor.map(Debtor::number);
+            let values = params![filter.closed_too, debtor, filter.payer, limit];
+            all(on, statements::LIST, values, debt)
+        })
+        .await
+    }
+
+    async fn find_debt(&self, key: &PaymentKey) -> Result<Option<Debt>, LedgerError> {
+        let key = *key;
+        self.read(move |on| one(on, statements::FIND, params![key.0.as_slice()], debt)).await
+    }
+
+    async fn close_debt(&self, key: &PaymentKey, note: &str) -> Result<bool, LedgerError> {
+        let (key, note) = (*key, note.to_owned());
+        self.write(move |tx| {
+            if !close(tx, &key)? {
+                return Ok(Turn::TakenBack(false));
+            }
+            let ((actor, subject), states, evidence) = closing(&note);
+            journal(tx, actor, subject, &key, states, &evidence)?;
+            Ok(Turn::Kept(true))
+        })
+        .await
+    }
+
+    async fn open_debts(&self) -> Result<Vec<OpenDebts>, LedgerError> {
+        self.read(|on| all(on, statements::OPEN, (), debt).map(|open| add_up(&open))).await
+    }
+}
+
+/// The debt of a claim, in the turn that makes it.
+pub(super) fn open(
+    tx: &Connection,
     key: &PaymentKey,
     debtor: Debtor,
     reason: &str,
 ) -> Result<(), LedgerError> {
-    let query = sqlx::query(OPEN).bind(debtor.number()).bind(reason).bind(key.0.as_slice());
-    query.execute(&mut **tx).await.map(|_| ()).map_err(unavailable)
+    run(tx, OPEN, params![debtor.number(), reason, key.0.as_slice()]).map(|_| ())
 }
 
 /// `false`: it is not open.
-pub(super) async fn close(tx: &mut Turn, key: &PaymentKey) -> Result<bool, LedgerError> {
-    let done = sqlx::query(CLOSE).bind(key.0.as_slice()).execute(&mut **tx).await;
-    Ok(done.map_err(unavailable)?.rows_affected() == 1)
-}
-
-async fn close_for_operator(
-    ledger: &SqliteLedger,
-    key: &PaymentKey,
-    note: &str,
-) -> Result<bool, LedgerError> {
-    let mut tx = ledger.begin().await?;
-    if !close(&mut tx, key).await? {
-        return Ok(false);
-    }
-    let ((actor, subject), states, evidence) = closing(note);
-    journal(&mut tx, actor, subject, key, states, &evidence).await?;
-    tx.commit().await.map_err(unavailable)?;
-    Ok(true)
+pub(super) fn close(tx: &Connection, key: &PaymentKey) -> Result<bool, LedgerError> {
+    Ok(run(tx, CLOSE, params![key.0.as_slice()])? == 1)
 }

@@ -2,15 +2,16 @@
 
 use async_trait::async_trait;
 use faregate_protocol::{Amount, PaymentKey, PaymentRequest};
+use rusqlite::{Connection, Row, params};
 use serde_json::{Value, json};
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
+use uuid::Uuid;
 
-use super::exposure::Entry;
-use super::{
-    SqliteLedger, Turn, bytes32, claims, column, debts, journal, kept, now_ms, signed, unavailable,
-    unsigned, uuid,
+use super::asking::Turn;
+use super::exposure::{self, Entry};
+use super::statements::{
+    all, bytes32, column, exactly_one, journal, now_ms, run, signed, unsigned, uuid,
 };
+use super::{SqliteLedger, claims, debts, kept};
 use crate::deferral::{MAX_DEATHS, after, settle_by_ms};
 use crate::{
     AssetExposure, Claimed, Debtor, DeferralState, DeferredClaim, DeferredStore, Due, DueHold,
@@ -128,35 +129,8 @@ impl DeferredStore for SqliteLedger {
         limits: ExposureLimits,
     ) -> Result<DeferredClaim, LedgerError> {
         let sealed = kept::sealed_request(self, &new.key, request)?;
-        let mut tx = self.begin().await?;
-        let claimed = claims::claim(&mut tx, new, lease_ms).await?;
-        if matches!(claimed, Claimed::Exists(_)) {
-            return Ok(DeferredClaim::Claimed(claimed));
-        }
-        let entry = Entry {
-            network: new.network.clone(),
-            asset: new.asset.to_ascii_lowercase(),
-            payer: new.payer.to_ascii_lowercase(),
-            amount: new.amount,
-        };
-        // Dropping the transaction takes the claim back as well.
-        if let Err(why) = entry.book(&mut tx, limits).await? {
-            return Ok(DeferredClaim::Refused(why));
-        }
-        kept::put_request(&mut tx, &new.key, sealed).await?;
-        sqlx::query(INSERT)
-            .bind(new.key.0.as_slice())
-            .bind(&new.facilitator)
-            .bind(&entry.network)
-            .bind(&entry.payer)
-            .bind(&entry.asset)
-            .bind(new.amount.to_be_bytes().to_vec())
-            .bind(settle_by_ms(new.valid_before))
-            .execute(&mut *tx)
-            .await
-            .map_err(unavailable)?;
-        tx.commit().await.map_err(unavailable)?;
-        Ok(DeferredClaim::Claimed(claimed))
+        let new = new.clone();
+        self.write(move |tx| claim(tx, &new, lease_ms, &sealed, limits)).await
     }
 
     async fn take_due(
@@ -165,176 +139,236 @@ impl DeferredStore for SqliteLedger {
         limit: u32,
         lease_ms: u64,
     ) -> Result<Vec<Due>, LedgerError> {
-        let any = sqlx::query(ANY).bind(facilitator).fetch_one(&self.reader).await;
-        if column::<i64>(&any.map_err(unavailable)?, "found")? == 0 {
+        let facilitator = facilitator.to_owned();
+        let asked = facilitator.clone();
+        let any = self.read(move |on| {
+            exactly_one(on, ANY, params![asked], |row| Ok(column::<i64>(row, "found")? != 0))
+        });
+        if !any.await? {
             return Ok(Vec::new());
         }
-        let mut tx = self.begin().await?;
-        for key in keys(&mut tx, POISONED, facilitator, limit).await? {
-            let (from, to) = (DeferralState::Settling, DeferralState::Quarantined);
-            step(&mut tx, &key, from, to, &json!({ "deaths": MAX_DEATHS })).await?;
-        }
-        let mut due = keys(&mut tx, DUE, facilitator, limit).await?;
-        let left = limit.saturating_sub(u32::try_from(due.len()).unwrap_or(u32::MAX));
-        due.extend(keys(&mut tx, WATCHED, facilitator, left).await?);
-        let mut taken = Vec::with_capacity(due.len());
-        for key in due {
-            let before = row(&mut tx, &key).await?;
-            let query = sqlx::query(START).bind(key.0.as_slice()).bind(signed(lease_ms));
-            let started = query.fetch_one(&mut *tx).await.map_err(unavailable)?;
-            let (from, to) = (state(&before)?, state(&started)?);
-            if from != to {
-                note(&mut tx, &key, from, to, &json!({})).await?;
-            }
-            taken.push(Due {
-                hold: DueHold { key, token: column(&started, "lease_token")? },
-                settle_id: uuid(&before, "settle_id")?,
-                state: to,
-                payer: column(&before, "payer")?,
-                settle_by_unix_ms: unsigned(&before, "settle_by_ms")?,
-                tries: u32::try_from(column::<i64>(&before, "tries")?).unwrap_or(u32::MAX),
-            });
-        }
-        tx.commit().await.map_err(unavailable)?;
-        Ok(taken)
+        self.write(move |tx| take(tx, &facilitator, limit, lease_ms).map(Turn::Kept)).await
     }
 
     async fn record_try(&self, hold: &DueHold, tried: &Tried) -> Result<bool, LedgerError> {
-        let mut tx = self.begin().await?;
-        let row = row(&mut tx, &hold.key).await?;
-        let (from, token): (_, i64) = (state(&row)?, column(&row, "lease_token")?);
-        if token != hold.token || from.is_end() {
-            return Ok(false);
-        }
-        let refusals: i64 = column(&row, "refusals")?;
-        let (to, evidence) = after(from, refusals, tried);
-        match tried {
-            Tried::Again { refused, pause_ms, .. } => {
-                let query = sqlx::query(AGAIN).bind(hold.key.0.as_slice()).bind(to.number());
-                let query = query.bind(signed(*pause_ms)).bind(i64::from(*refused));
-                query.execute(&mut *tx).await.map_err(unavailable)?;
-                note(&mut tx, &hold.key, from, to, &evidence).await?;
-            }
-            Tried::Settled { .. } | Tried::NotCharged => {
-                step(&mut tx, &hold.key, from, to, &evidence).await?;
-            }
-        }
-        if let Some(transaction) = tried.transaction() {
-            let query = sqlx::query(NAME_TRANSACTION).bind(hold.key.0.as_slice());
-            query.bind(transaction).execute(&mut *tx).await.map_err(unavailable)?;
-        }
-        tx.commit().await.map_err(unavailable)?;
-        Ok(true)
+        let (hold, tried) = (*hold, tried.clone());
+        self.write(move |tx| record(tx, &hold, &tried)).await
     }
 
     async fn expire_deferrals(&self, limit: u32) -> Result<u64, LedgerError> {
-        let found = sqlx::query(EXPIRED).bind(limit).fetch_all(&self.reader).await;
+        let found = self.read(move |on| all(on, EXPIRED, params![limit], key)).await?;
         let mut expired = 0;
-        for found in found.map_err(unavailable)? {
-            let key = PaymentKey(bytes32(&found, "payment_key")?);
-            let mut tx = self.begin().await?;
-            let from = state(&row(&mut tx, &key).await?)?;
-            let to = DeferralState::BadDebt;
-            if from.may_become(to) {
-                step(&mut tx, &key, from, to, &json!({ "reason": "authorization ended" })).await?;
-                tx.commit().await.map_err(unavailable)?;
-                expired += 1;
-            }
+        for key in found {
+            let gone = self.write(move |tx| {
+                let row = Deferral::of(tx, &key)?;
+                let to = DeferralState::BadDebt;
+                if !row.state.may_become(to) {
+                    return Ok(Turn::TakenBack(0));
+                }
+                row.step(tx, to, &json!({ "reason": "authorization ended" }))?;
+                Ok(Turn::Kept(1))
+            });
+            expired += gone.await?;
         }
         Ok(expired)
     }
 
     async fn retry_deferral(&self, key: &PaymentKey) -> Result<bool, LedgerError> {
-        let mut tx = self.begin().await?;
-        let done = sqlx::query(RETRY).bind(key.0.as_slice()).execute(&mut *tx).await;
-        if done.map_err(unavailable)?.rows_affected() != 1 {
-            return Ok(false);
-        }
-        let states = (DeferralState::Quarantined.name(), DeferralState::Queued.name());
-        journal(&mut tx, "operator", SUBJECT, key, states, &json!({ "retried": true })).await?;
-        tx.commit().await.map_err(unavailable)?;
-        Ok(true)
+        let key = *key;
+        self.write(move |tx| {
+            if run(tx, RETRY, params![key.0.as_slice()])? != 1 {
+                return Ok(Turn::TakenBack(false));
+            }
+            let states = (DeferralState::Quarantined.name(), DeferralState::Queued.name());
+            journal(tx, "operator", SUBJECT, &key, states, &json!({ "retried": true }))?;
+            Ok(Turn::Kept(true))
+        })
+        .await
     }
 
     async fn queue_figures(&self) -> Result<QueueFigures, LedgerError> {
-        let rows = sqlx::query(EXPOSURE).fetch_all(&self.reader).await.map_err(unavailable)?;
-        let exposure = |row: &SqliteRow| {
-            Ok(AssetExposure {
-                network: column(row, "network")?,
-                asset: column(row, "asset")?,
-                unsettled: Amount::from_be_bytes(bytes32(row, "unsettled")?),
+        self.read(|on| {
+            let exposure = all(on, EXPOSURE, (), |row| {
+                Ok(AssetExposure {
+                    network: column(row, "network")?,
+                    asset: column(row, "asset")?,
+                    unsettled: Amount::from_be_bytes(bytes32(row, "unsettled")?),
+                })
+            })?;
+            exactly_one(on, FIGURES, (), |row| {
+                Ok(QueueFigures {
+                    exposure,
+                    depth: unsigned(row, "depth")?,
+                    oldest_ms: column::<i64>(row, "oldest_ms")?.max(0).unsigned_abs(),
+                    quarantined: unsigned(row, "quarantined")?,
+                })
             })
-        };
-        let row = sqlx::query(FIGURES).fetch_one(&self.reader).await.map_err(unavailable)?;
-        Ok(QueueFigures {
-            exposure: rows.iter().map(exposure).collect::<Result<_, LedgerError>>()?,
-            depth: unsigned(&row, "depth")?,
-            oldest_ms: column::<i64>(&row, "oldest_ms")?.max(0).unsigned_abs(),
-            quarantined: unsigned(&row, "quarantined")?,
         })
+        .await
     }
 }
 
-async fn keys(
-    tx: &mut Turn,
-    sql: &'static str,
+fn claim(
+    tx: &Connection,
+    new: &NewClaim,
+    lease_ms: u64,
+    sealed: &[u8],
+    limits: ExposureLimits,
+) -> Result<Turn<DeferredClaim>, LedgerError> {
+    let claimed = claims::claim(tx, new, lease_ms)?;
+    if matches!(claimed, Claimed::Exists(_)) {
+        return Ok(Turn::TakenBack(DeferredClaim::Claimed(claimed)));
+    }
+    let entry = Entry {
+        network: new.network.clone(),
+        asset: new.asset.to_ascii_lowercase(),
+        payer: new.payer.to_ascii_lowercase(),
+        amount: new.amount,
+    };
+    // The claim is taken back as well.
+    if let Err(why) = entry.book(tx, limits)? {
+        return Ok(Turn::TakenBack(DeferredClaim::Refused(why)));
+    }
+    kept::put_request(tx, &new.key, sealed)?;
+    let amount = new.amount.to_be_bytes();
+    let values = params![
+        new.key.0.as_slice(),
+        new.facilitator,
+        entry.network,
+        entry.payer,
+        entry.asset,
+        amount.as_slice(),
+        settle_by_ms(new.valid_before),
+    ];
+    run(tx, INSERT, values)?;
+    Ok(Turn::Kept(DeferredClaim::Claimed(claimed)))
+}
+
+fn take(
+    tx: &Connection,
     facilitator: &str,
     limit: u32,
-) -> Result<Vec<PaymentKey>, LedgerError> {
-    let query = sqlx::query(sql).bind(facilitator).bind(MAX_DEATHS).bind(limit);
-    let rows = query.fetch_all(&mut **tx).await.map_err(unavailable)?;
-    rows.iter().map(|row| Ok(PaymentKey(bytes32(row, "payment_key")?))).collect()
+    lease_ms: u64,
+) -> Result<Vec<Due>, LedgerError> {
+    let keys = |sql, limit: u32| all(tx, sql, params![facilitator, MAX_DEATHS, limit], key);
+    for key in keys(POISONED, limit)? {
+        let evidence = json!({ "deaths": MAX_DEATHS });
+        Deferral::of(tx, &key)?.step(tx, DeferralState::Quarantined, &evidence)?;
+    }
+    let mut due = keys(DUE, limit)?;
+    let left = limit.saturating_sub(u32::try_from(due.len()).unwrap_or(u32::MAX));
+    due.extend(keys(WATCHED, left)?);
+    let mut taken = Vec::with_capacity(due.len());
+    for key in due {
+        let before = Deferral::of(tx, &key)?;
+        let values = params![key.0.as_slice(), signed(lease_ms)];
+        let (to, token) =
+            exactly_one(tx, START, values, |row| Ok((state(row)?, column(row, "lease_token")?)))?;
+        if before.state != to {
+            note(tx, &key, before.state, to, &json!({}))?;
+        }
+        taken.push(Due {
+            hold: DueHold { key, token },
+            settle_id: before.settle_id,
+            state: to,
+            payer: before.entry.payer,
+            settle_by_unix_ms: before.settle_by_ms,
+            tries: before.tries,
+        });
+    }
+    Ok(taken)
 }
 
-async fn row(tx: &mut Turn, key: &PaymentKey) -> Result<SqliteRow, LedgerError> {
-    let query = sqlx::query(SELECT).bind(key.0.as_slice());
-    query.fetch_one(&mut **tx).await.map_err(unavailable)
+fn record(tx: &Connection, hold: &DueHold, tried: &Tried) -> Result<Turn<bool>, LedgerError> {
+    let row = Deferral::of(tx, &hold.key)?;
+    let from = row.state;
+    if row.token != hold.token || from.is_end() {
+        return Ok(Turn::TakenBack(false));
+    }
+    let (to, evidence) = after(from, row.refusals, tried);
+    match tried {
+        Tried::Again { refused, pause_ms, .. } => {
+            let pause_ms = signed(*pause_ms);
+            run(tx, AGAIN, params![hold.key.0.as_slice(), to.number(), pause_ms, *refused])?;
+            note(tx, &hold.key, from, to, &evidence)?;
+        }
+        Tried::Settled { .. } | Tried::NotCharged => row.step(tx, to, &evidence)?,
+    }
+    if let Some(transaction) = tried.transaction() {
+        run(tx, NAME_TRANSACTION, params![hold.key.0.as_slice(), transaction])?;
+    }
+    Ok(Turn::Kept(true))
 }
 
-/// A move with all that goes with it: the books, the debts, the journal.
-async fn step(
-    tx: &mut Turn,
+fn key(row: &Row<'_>) -> Result<PaymentKey, LedgerError> {
+    bytes32(row, "payment_key").map(PaymentKey)
+}
+
+/// A row of the queue.
+struct Deferral {
+    key: PaymentKey,
+    state: DeferralState,
+    settle_id: Uuid,
+    entry: Entry,
+    settle_by_ms: u64,
+    tries: u32,
+    refusals: i64,
+    token: i64,
+}
+
+impl Deferral {
+    fn of(tx: &Connection, key: &PaymentKey) -> Result<Self, LedgerError> {
+        exactly_one(tx, SELECT, params![key.0.as_slice()], |row| {
+            Ok(Self {
+                key: *key,
+                state: state(row)?,
+                settle_id: uuid(row, "settle_id")?,
+                entry: exposure::entry(row)?,
+                settle_by_ms: unsigned(row, "settle_by_ms")?,
+                tries: u32::try_from(column::<i64>(row, "tries")?).unwrap_or(u32::MAX),
+                refusals: column(row, "refusals")?,
+                token: column(row, "lease_token")?,
+            })
+        })
+    }
+
+    /// A move with all that goes with it: the books, the debts, the journal.
+    fn step(
+        &self,
+        tx: &Connection,
+        to: DeferralState,
+        evidence: &Value,
+    ) -> Result<(), LedgerError> {
+        let from = self.state;
+        if !from.may_become(to) {
+            return Err(LedgerError::IllegalMove { from: from.name(), to: to.name() });
+        }
+        if run(tx, MOVE, params![self.key.0.as_slice(), to.number(), from.number()])? != 1 {
+            return Err(LedgerError::Corrupt { what: "deferrals.state" });
+        }
+        if from.is_exposed() && !to.is_exposed() {
+            self.entry.unbook(tx)?;
+        }
+        if to.is_owed() {
+            debts::open(tx, &self.key, Debtor::Payer, to.name())?;
+        } else if from.is_owed() {
+            debts::close(tx, &self.key)?;
+        }
+        note(tx, &self.key, from, to, evidence)
+    }
+}
+
+fn note(
+    tx: &Connection,
     key: &PaymentKey,
     from: DeferralState,
     to: DeferralState,
     evidence: &Value,
 ) -> Result<(), LedgerError> {
-    if !from.may_become(to) {
-        return Err(LedgerError::IllegalMove { from: from.name(), to: to.name() });
-    }
-    let before = row(tx, key).await?;
-    let query = sqlx::query(MOVE).bind(key.0.as_slice()).bind(to.number()).bind(from.number());
-    if query.execute(&mut **tx).await.map_err(unavailable)?.rows_affected() != 1 {
-        return Err(LedgerError::Corrupt { what: "deferrals.state" });
-    }
-    if from.is_exposed() && !to.is_exposed() {
-        let entry = Entry {
-            network: column(&before, "network")?,
-            asset: column(&before, "asset")?,
-            payer: column(&before, "payer")?,
-            amount: Amount::from_be_bytes(bytes32(&before, "amount")?),
-        };
-        entry.unbook(tx).await?;
-    }
-    if to.is_owed() {
-        debts::open(tx, key, Debtor::Payer, to.name()).await?;
-    } else if from.is_owed() {
-        debts::close(tx, key).await?;
-    }
-    note(tx, key, from, to, evidence).await
+    journal(tx, DISPATCHER, SUBJECT, key, (from.name(), to.name()), evidence)
 }
 
-async fn note(
-    tx: &mut Turn,
-    key: &PaymentKey,
-    from: DeferralState,
-    to: DeferralState,
-    evidence: &Value,
-) -> Result<(), LedgerError> {
-    journal(tx, DISPATCHER, SUBJECT, key, (from.name(), to.name()), evidence).await
-}
-
-fn state(row: &SqliteRow) -> Result<DeferralState, LedgerError> {
-    let number = row.try_get("state").map_err(unavailable)?;
+fn state(row: &Row<'_>) -> Result<DeferralState, LedgerError> {
+    let number = column(row, "state")?;
     DeferralState::from_number(number).ok_or(LedgerError::Corrupt { what: "deferrals.state" })
 }

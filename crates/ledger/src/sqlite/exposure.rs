@@ -2,10 +2,9 @@
 //! writing transaction, because a number of 256 bits is a blob to the database.
 
 use faregate_protocol::{Amount, PaymentKey};
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
+use rusqlite::{Connection, Row, params};
 
-use super::{Turn, bytes32, column, unavailable};
+use super::statements::{bytes32, column, exactly_one, now_ms, one, run};
 use crate::{DeferralState, ExposureLimits, LedgerError, NotDeferred};
 
 /// One statement each, because this is done for every payment that is put on the books.
@@ -39,12 +38,12 @@ pub(super) struct Entry {
 
 impl Entry {
     /// Puts it on the books, if the limits have room for it.
-    pub(super) async fn book(
+    pub(super) fn book(
         &self,
-        tx: &mut Turn,
+        tx: &Connection,
         limits: ExposureLimits,
     ) -> Result<Result<(), NotDeferred>, LedgerError> {
-        let sums = self.sums(tx).await?;
+        let sums = self.sums(tx)?;
         if sums.owes {
             return Ok(Err(NotDeferred::OpenDebt));
         }
@@ -56,39 +55,40 @@ impl Entry {
         let Some(total) = raised(sums.total, limits.total) else {
             return Ok(Err(NotDeferred::TotalLimit));
         };
-        self.set(tx, own, total).await.map(Ok)
+        self.set(tx, own, total).map(Ok)
     }
 
     /// Takes it off the books.
-    pub(super) async fn unbook(&self, tx: &mut Turn) -> Result<(), LedgerError> {
-        let sums = self.sums(tx).await?;
+    pub(super) fn unbook(&self, tx: &Connection) -> Result<(), LedgerError> {
+        let sums = self.sums(tx)?;
         let (own, total) = (sums.own.checked_sub(self.amount), sums.total.checked_sub(self.amount));
         let (Some(own), Some(total)) = (own, total) else {
             return Err(LedgerError::Corrupt { what: "exposures.unsettled" });
         };
-        self.set(tx, own, total).await
+        self.set(tx, own, total)
     }
 
-    async fn sums(&self, tx: &mut Turn) -> Result<Sums, LedgerError> {
-        let query = sqlx::query(SUMS).bind(&self.network).bind(&self.asset).bind(&self.payer);
-        let row = query.fetch_one(&mut **tx).await.map_err(unavailable)?;
-        Ok(Sums {
-            own: sum(&row, "own")?,
-            total: sum(&row, "total")?,
-            owes: column::<i64>(&row, "owes")? != 0,
+    fn sums(&self, tx: &Connection) -> Result<Sums, LedgerError> {
+        exactly_one(tx, SUMS, params![self.network, self.asset, self.payer], |row| {
+            Ok(Sums {
+                own: sum(row, "own")?,
+                total: sum(row, "total")?,
+                owes: column::<i64>(row, "owes")? != 0,
+            })
         })
     }
 
-    async fn set(&self, tx: &mut Turn, own: Amount, total: Amount) -> Result<(), LedgerError> {
-        let query = sqlx::query(SET).bind(&self.network).bind(&self.asset).bind(&self.payer);
-        let query = query.bind(own.to_be_bytes().to_vec()).bind(total.to_be_bytes().to_vec());
-        query.execute(&mut **tx).await.map(|_| ()).map_err(unavailable)
+    fn set(&self, tx: &Connection, own: Amount, total: Amount) -> Result<(), LedgerError> {
+        let (own, total) = (own.to_be_bytes(), total.to_be_bytes());
+        let values =
+            params![self.network, self.asset, self.payer, own.as_slice(), total.as_slice()];
+        run(tx, SET, values).map(|_| ())
     }
 }
 
 /// Zero for a payer who has no row yet.
-fn sum(row: &SqliteRow, name: &'static str) -> Result<Amount, LedgerError> {
-    let bytes: Option<&[u8]> = column(row, name)?;
+fn sum(row: &Row<'_>, name: &'static str) -> Result<Amount, LedgerError> {
+    let bytes: Option<Vec<u8>> = column(row, name)?;
     let Some(bytes) = bytes else { return Ok(Amount::ZERO) };
     let bytes = bytes.try_into().map_err(|_| LedgerError::Corrupt { what: name })?;
     Ok(Amount::from_be_bytes(bytes))
@@ -96,29 +96,32 @@ fn sum(row: &SqliteRow, name: &'static str) -> Result<Amount, LedgerError> {
 
 /// Takes a payment off the books that was not served, and out of the queue. Nothing, if it is not
 /// there.
-pub(super) async fn forget_waiting(tx: &mut Turn, key: &PaymentKey) -> Result<(), LedgerError> {
-    let row = sqlx::query(DROP).bind(key.0.as_slice()).fetch_optional(&mut **tx).await;
-    let Some(row) = row.map_err(unavailable)? else { return Ok(()) };
-    let text = |name| row.try_get::<String, _>(name).map_err(unavailable);
-    let entry = Entry {
-        network: text("network")?,
-        asset: text("asset")?,
-        payer: text("payer")?,
-        amount: Amount::from_be_bytes(bytes32(&row, "amount")?),
-    };
-    entry.unbook(tx).await
+pub(super) fn forget_waiting(tx: &Connection, key: &PaymentKey) -> Result<(), LedgerError> {
+    match one(tx, DROP, params![key.0.as_slice()], entry)? {
+        Some(entry) => entry.unbook(tx),
+        None => Ok(()),
+    }
+}
+
+/// What a deferral has on the books.
+pub(super) fn entry(row: &Row<'_>) -> Result<Entry, LedgerError> {
+    Ok(Entry {
+        network: column(row, "network")?,
+        asset: column(row, "asset")?,
+        payer: column(row, "payer")?,
+        amount: Amount::from_be_bytes(bytes32(row, "amount")?),
+    })
 }
 
 /// The granted row becomes due. `false`: it is not waiting.
-pub(super) async fn make_due(tx: &mut Turn, key: &PaymentKey) -> Result<bool, LedgerError> {
+pub(super) fn make_due(tx: &Connection, key: &PaymentKey) -> Result<bool, LedgerError> {
     const DUE: &str = concat!(
         "update deferrals set state = 1, due_ms = ",
-        super::now_ms!(),
+        now_ms!(),
         ", updated_at_ms = ",
-        super::now_ms!(),
+        now_ms!(),
         " where payment_key = ? and state = 0"
     );
     debug_assert!(DeferralState::Waiting.may_become(DeferralState::Queued));
-    let done = sqlx::query(DUE).bind(key.0.as_slice()).execute(&mut **tx).await;
-    Ok(done.map_err(unavailable)?.rows_affected() == 1)
+    Ok(run(tx, DUE, params![key.0.as_slice()])? == 1)
 }

@@ -1,10 +1,13 @@
 //! The grant, on SQLite: the compare-and-set after which the first byte may leave.
 
+use rusqlite::params;
 use serde_json::json;
 use uuid::Uuid;
 
+use super::asking::Turn;
 use super::claims::{ACTOR, SUBJECT};
-use super::{SqliteLedger, column, exposure, journal, now_ms, unavailable};
+use super::statements::{column, journal, now_ms, one, run};
+use super::{SqliteLedger, exposure};
 use crate::{ClaimState, Hold, LedgerError};
 
 const GRANT: &str = concat!(
@@ -22,29 +25,25 @@ pub(super) async fn grant(
     hold: &Hold,
     grant_id: Uuid,
 ) -> Result<bool, LedgerError> {
-    let mut tx = ledger.begin().await?;
-    let query = sqlx::query(GRANTABLE).bind(hold.key.0.as_slice()).bind(hold.token);
-    let row = query.fetch_optional(&mut *tx).await.map_err(unavailable)?;
-    let from = row.map(|row| column(&row, "state")).transpose()?;
-    let from = from.and_then(ClaimState::from_number).filter(|from| from.is_grantable());
-    let Some(from) = from else { return Ok(false) };
-    let done = sqlx::query(GRANT)
-        .bind(grant_id.to_string())
-        .bind(hold.key.0.as_slice())
-        .bind(from.number())
-        .bind(hold.token)
-        .execute(&mut *tx)
+    let hold = *hold;
+    ledger
+        .write(move |tx| {
+            let key = hold.key.0.as_slice();
+            let state = |row: &rusqlite::Row<'_>| column(row, "state");
+            let from = one(tx, GRANTABLE, params![key, hold.token], state)?;
+            let from = from.and_then(ClaimState::from_number).filter(|from| from.is_grantable());
+            let Some(from) = from else { return Ok(Turn::TakenBack(false)) };
+            let values = params![grant_id.to_string(), key, from.number(), hold.token];
+            if run(tx, GRANT, values)? != 1 {
+                return Ok(Turn::TakenBack(false));
+            }
+            if from == ClaimState::Deferred && !exposure::make_due(tx, &hold.key)? {
+                return Ok(Turn::TakenBack(false));
+            }
+            let states = (from.name(), ClaimState::Granted.name());
+            let evidence = json!({ "grant_id": grant_id });
+            journal(tx, ACTOR, SUBJECT, &hold.key, states, &evidence)?;
+            Ok(Turn::Kept(true))
+        })
         .await
-        .map_err(unavailable)?;
-    if done.rows_affected() != 1 {
-        return Ok(false);
-    }
-    if from == ClaimState::Deferred && !exposure::make_due(&mut tx, &hold.key).await? {
-        return Ok(false);
-    }
-    let states = (from.name(), ClaimState::Granted.name());
-    let evidence = json!({ "grant_id": grant_id });
-    journal(&mut tx, ACTOR, SUBJECT, &hold.key, states, &evidence).await?;
-    tx.commit().await.map_err(unavailable)?;
-    Ok(true)
 }

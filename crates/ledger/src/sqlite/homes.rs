@@ -1,8 +1,9 @@
 //! In which slot a payment lives (U7), on SQLite: it leaves it, and comes back to its newest one.
 
 use faregate_protocol::PaymentKey;
+use rusqlite::{Connection, params};
 
-use super::{Turn, column, unavailable};
+use super::statements::{column, one, run};
 use crate::LedgerError;
 
 const NEWEST: &str = concat!(
@@ -21,45 +22,29 @@ const SIGNED_AGAIN: &str = concat!(
 );
 
 /// The payment no longer lives in a slot.
-pub(super) async fn leave(tx: &mut Turn, key: &PaymentKey) -> Result<(), LedgerError> {
-    sqlx::query("update slot_items set live = 0 where payment_key = ? and live = 1")
-        .bind(key.0.as_slice())
-        .execute(&mut **tx)
-        .await
-        .map_err(unavailable)?;
-    Ok(())
+pub(super) fn leave(tx: &Connection, key: &PaymentKey) -> Result<(), LedgerError> {
+    const LEAVE: &str = "update slot_items set live = 0 where payment_key = ? and live = 1";
+    run(tx, LEAVE, params![key.0.as_slice()]).map(|_| ())
 }
 
 /// The slot of the payment's newest transaction: network, signer, nonce.
-pub(super) async fn newest(
-    tx: &mut Turn,
+pub(super) fn newest(
+    tx: &Connection,
     key: &PaymentKey,
 ) -> Result<Option<(String, String, i64)>, LedgerError> {
-    let newest = sqlx::query(NEWEST)
-        .bind(key.0.as_slice())
-        .fetch_optional(&mut **tx)
-        .await
-        .map_err(unavailable)?;
-    let name = newest
-        .map(|row| Ok((column(&row, "network")?, column(&row, "signer")?, column(&row, "nonce")?)));
-    name.transpose()
+    one(tx, NEWEST, params![key.0.as_slice()], |row| {
+        Ok((column(row, "network")?, column(row, "signer")?, column(row, "nonce")?))
+    })
 }
 
 /// The payment lives in that slot again.
-pub(super) async fn come_back(
-    tx: &mut Turn,
+pub(super) fn come_back(
+    tx: &Connection,
     key: &PaymentKey,
     (network, signer, nonce): &(String, String, i64),
 ) -> Result<(), LedgerError> {
     for sql in [REVIVE, SIGNED_AGAIN] {
-        sqlx::query(sql)
-            .bind(network)
-            .bind(signer)
-            .bind(nonce)
-            .bind(key.0.as_slice())
-            .execute(&mut **tx)
-            .await
-            .map_err(unavailable)?;
+        run(tx, sql, params![network, signer, nonce, key.0.as_slice()])?;
     }
     Ok(())
 }

@@ -1,10 +1,15 @@
 //! What a claim keeps besides its row, sealed: the answer it buys and the payment as it is asked
 //! to be settled.
 
+use std::sync::Arc;
+
 use faregate_protocol::{PaymentKey, PaymentRequest};
+use rusqlite::{Connection, params};
 use serde_json::json;
 
-use super::{SqliteLedger, Turn, bytes32, column, journal, now_ms, parts, signed, unavailable};
+use super::asking::Turn;
+use super::statements::{blob, bytes32, column, journal, now_ms, one, run, signed};
+use super::{SqliteLedger, claims, parts};
 use crate::sealing::Sealed;
 use crate::{ClaimState, Hold, LedgerError, StoredAnswer, StoredBody};
 
@@ -41,21 +46,19 @@ const FORGET_REQUESTS: &str = concat!(
     " - ? limit ?)"
 );
 
-const AWAITS: &str = "select state, exists (select 1 from deferrals d where d.payment_key =      c.payment_key and d.state = 0) as deferred from claims c where payment_key = ?      and lease_token = ?";
+const AWAITS: &str = "select state, exists (select 1 from deferrals d where d.payment_key = \
+     c.payment_key and d.state = 0) as deferred from claims c where payment_key = ? \
+     and lease_token = ?";
 
 /// The answer's expected row: where the claim stands, and where it will.
-async fn awaited(
-    tx: &mut Turn,
-    hold: &Hold,
-) -> Result<Option<(ClaimState, ClaimState)>, LedgerError> {
-    let query = sqlx::query(AWAITS).bind(hold.key.0.as_slice()).bind(hold.token);
-    let Some(row) = query.fetch_optional(&mut **tx).await.map_err(unavailable)? else {
-        return Ok(None);
-    };
-    let from = ClaimState::from_number(column(&row, "state")?);
+fn awaited(tx: &Connection, hold: &Hold) -> Result<Option<(ClaimState, ClaimState)>, LedgerError> {
+    let found = one(tx, AWAITS, params![hold.key.0.as_slice(), hold.token], |row| {
+        Ok((column(row, "state")?, column::<i64>(row, "deferred")? != 0))
+    })?;
+    let Some((from, deferred)) = found else { return Ok(None) };
+    let from = ClaimState::from_number(from);
     let from = from.ok_or(LedgerError::Corrupt { what: "claims.state" })?;
-    let to = from.with_answer(column::<i64>(&row, "deferred")? != 0);
-    Ok(to.map(|to| (from, to)))
+    Ok(from.with_answer(deferred).map(|to| (from, to)))
 }
 
 pub(super) fn sealed_request(
@@ -68,14 +71,13 @@ pub(super) fn sealed_request(
     ledger.sealer.seal(Sealed::Request, &key.0, &request)
 }
 
-/// A payment without an answer, in the caller's transaction.
-pub(super) async fn put_request(
-    tx: &mut Turn,
+/// A payment without an answer, in the caller's turn.
+pub(super) fn put_request(
+    tx: &Connection,
     key: &PaymentKey,
-    sealed: Vec<u8>,
+    sealed: &[u8],
 ) -> Result<(), LedgerError> {
-    let query = sqlx::query(PUT_REQUEST).bind(key.0.as_slice()).bind(sealed);
-    query.execute(&mut **tx).await.map(|_| ()).map_err(unavailable)
+    run(tx, PUT_REQUEST, params![key.0.as_slice(), sealed]).map(|_| ())
 }
 
 /// VERIFIED to SETTLING, before anything ran.
@@ -86,15 +88,18 @@ pub(super) async fn settle_first(
 ) -> Result<bool, LedgerError> {
     let sealed = sealed_request(ledger, &hold.key, request)?;
     let (from, to) = (ClaimState::Verified, ClaimState::Settling);
-    let mut tx = ledger.begin().await?;
-    if !super::claims::step(&mut tx, hold, from, to, None).await? {
-        return Ok(false);
-    }
-    put_request(&mut tx, &hold.key, sealed).await?;
-    let evidence = json!({ "first": true });
-    journal(&mut tx, "gate", "claim", &hold.key, (from.name(), to.name()), &evidence).await?;
-    tx.commit().await.map_err(unavailable)?;
-    Ok(true)
+    let hold = *hold;
+    ledger
+        .write(move |tx| {
+            if !claims::step(tx, &hold, from, to, None)? {
+                return Ok(Turn::TakenBack(false));
+            }
+            put_request(tx, &hold.key, &sealed)?;
+            let evidence = json!({ "first": true });
+            journal(tx, "gate", "claim", &hold.key, (from.name(), to.name()), &evidence)?;
+            Ok(Turn::Kept(true))
+        })
+        .await
 }
 
 pub(super) async fn keep(
@@ -103,51 +108,52 @@ pub(super) async fn keep(
     answer: &StoredAnswer,
     request: &PaymentRequest,
 ) -> Result<bool, LedgerError> {
-    let row = hold.key.0;
     let request = sealed_request(ledger, &hold.key, request)?;
     let size = answer.body.size();
-    let sealed = ledger.sealer.seal(Sealed::Answer, &row, &answer.to_bytes()?)?;
-    let mut tx = ledger.begin().await?;
-    let Some((from, to)) = awaited(&mut tx, hold).await? else { return Ok(false) };
-    if !super::claims::step(&mut tx, hold, from, to, None).await? {
-        return Ok(false);
-    }
-    if let StoredBody::Parts(body) = &answer.body
-        && !parts::are_all_there(&mut *tx, &hold.key, body).await?
-    {
-        return Err(LedgerError::Corrupt { what: "kept_parts" });
-    }
-    sqlx::query(KEEP)
-        .bind(row.as_slice())
-        .bind(request)
-        .bind(sealed)
-        .execute(&mut *tx)
+    let sealed = ledger.sealer.seal(Sealed::Answer, &hold.key.0, &answer.to_bytes()?)?;
+    let in_parts = match &answer.body {
+        StoredBody::Parts(body) => Some(*body),
+        _ => None,
+    };
+    let hold = *hold;
+    ledger
+        .write(move |tx| {
+            let Some((from, to)) = awaited(tx, &hold)? else { return Ok(Turn::TakenBack(false)) };
+            if !claims::step(tx, &hold, from, to, None)? {
+                return Ok(Turn::TakenBack(false));
+            }
+            if let Some(body) = in_parts
+                && !parts::are_all_there(tx, &hold.key, &body)?
+            {
+                return Err(LedgerError::Corrupt { what: "kept_parts" });
+            }
+            run(tx, KEEP, params![hold.key.0.as_slice(), request, sealed])?;
+            let evidence = json!({ "answer_bytes": size });
+            journal(tx, "gate", "claim", &hold.key, (from.name(), to.name()), &evidence)?;
+            Ok(Turn::Kept(true))
+        })
         .await
-        .map_err(unavailable)?;
-    let evidence = json!({ "answer_bytes": size });
-    journal(&mut tx, "gate", "claim", &hold.key, (from.name(), to.name()), &evidence).await?;
-    tx.commit().await.map_err(unavailable)?;
-    Ok(true)
 }
 
 pub(super) async fn answer(
     ledger: &SqliteLedger,
     key: &PaymentKey,
 ) -> Result<Option<StoredAnswer>, LedgerError> {
-    let Some(sealed) =
-        sealed(ledger, "select payment_key, answer as it from kept where payment_key = ?", key)
-            .await?
-    else {
-        return Ok(None);
-    };
-    let bytes = ledger.sealer.open(Sealed::Answer, &key.0, &sealed)?;
-    let answer = StoredAnswer::from_bytes(&bytes)?;
-    if let StoredBody::Parts(body) = &answer.body
-        && !parts::are_all_there(&ledger.reader, key, body).await?
-    {
-        return Ok(None);
-    }
-    Ok(Some(answer))
+    const KEPT: &str = "select payment_key, answer as it from kept where payment_key = ?";
+    let (key, sealer) = (*key, Arc::clone(&ledger.sealer));
+    ledger
+        .read(move |on| {
+            let Some(sealed) = sealed(on, KEPT, &key)? else { return Ok(None) };
+            let bytes = sealer.open(Sealed::Answer, &key.0, &sealed)?;
+            let answer = StoredAnswer::from_bytes(&bytes)?;
+            if let StoredBody::Parts(body) = &answer.body
+                && !parts::are_all_there(on, &key, body)?
+            {
+                return Ok(None);
+            }
+            Ok(Some(answer))
+        })
+        .await
 }
 
 pub(super) async fn request(
@@ -157,29 +163,29 @@ pub(super) async fn request(
     const KEPT: &str = "select payment_key, request as it from kept where payment_key = ?1 \
          union all select payment_key, request as it from kept_requests where payment_key = ?1 \
          limit 1";
-    let Some(sealed) = sealed(ledger, KEPT, key).await? else { return Ok(None) };
-    let bytes = ledger.sealer.open(Sealed::Request, &key.0, &sealed)?;
-    let request = serde_json::from_slice(&bytes);
-    request.map(Some).map_err(|_| LedgerError::Corrupt { what: "kept.request" })
+    let (key, sealer) = (*key, Arc::clone(&ledger.sealer));
+    ledger
+        .read(move |on| {
+            let Some(sealed) = sealed(on, KEPT, &key)? else { return Ok(None) };
+            let bytes = sealer.open(Sealed::Request, &key.0, &sealed)?;
+            let request = serde_json::from_slice(&bytes);
+            request.map(Some).map_err(|_| LedgerError::Corrupt { what: "kept.request" })
+        })
+        .await
 }
 
-async fn sealed(
-    ledger: &SqliteLedger,
+fn sealed(
+    on: &Connection,
     sql: &'static str,
     key: &PaymentKey,
 ) -> Result<Option<Vec<u8>>, LedgerError> {
-    let row = sqlx::query(sql)
-        .bind(key.0.as_slice())
-        .fetch_optional(&ledger.reader)
-        .await
-        .map_err(unavailable)?;
-    let Some(row) = row else { return Ok(None) };
-    // The row that was asked for, whatever the index says.
-    if bytes32(&row, "payment_key")? != key.0 {
-        return Err(LedgerError::Corrupt { what: "kept.payment_key" });
-    }
-    let sealed: &[u8] = column(&row, "it")?;
-    Ok(Some(sealed.to_vec()))
+    one(on, sql, params![key.0.as_slice()], |row| {
+        // The row that was asked for, whatever the index says.
+        if bytes32(row, "payment_key")? != key.0 {
+            return Err(LedgerError::Corrupt { what: "kept.payment_key" });
+        }
+        Ok(blob(row, "it")?.to_vec())
+    })
 }
 
 pub(super) async fn forget(
@@ -187,16 +193,13 @@ pub(super) async fn forget(
     older_than_ms: u64,
     limit: u32,
 ) -> Result<u64, LedgerError> {
-    let mut tx = ledger.begin().await?;
-    let done = sqlx::query(FORGET)
-        .bind(signed(older_than_ms))
-        .bind(limit)
-        .execute(&mut *tx)
+    ledger
+        .write(move |tx| {
+            let done = run(tx, FORGET, params![signed(older_than_ms), limit])?;
+            run(tx, FORGET_REQUESTS, params![signed(older_than_ms), limit])?;
+            let of_bodies = parts::forget(tx, limit)?;
+            Ok(Turn::Kept(done.saturating_add(of_bodies)))
+        })
         .await
-        .map_err(unavailable)?;
-    let query = sqlx::query(FORGET_REQUESTS).bind(signed(older_than_ms)).bind(limit);
-    query.execute(&mut *tx).await.map_err(unavailable)?;
-    let of_bodies = parts::forget(&mut tx, limit).await?;
-    tx.commit().await.map_err(unavailable)?;
-    Ok(done.rows_affected().saturating_add(of_bodies))
+        .map(|forgotten| u64::try_from(forgotten).unwrap_or(u64::MAX))
 }

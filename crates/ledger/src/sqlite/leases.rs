@@ -1,8 +1,11 @@
 //! Leases on SQLite: one holder at a time, and a token that every write checks (U5).
 
+use rusqlite::{Connection, params};
 use uuid::Uuid;
 
-use super::{SqliteLedger, Turn, column, now_ms, signed, unavailable};
+use super::SqliteLedger;
+use super::asking::Turn;
+use super::statements::{column, now_ms, one, run, signed};
 use crate::{Lease, LedgerError};
 
 const TAKE: &str = concat!(
@@ -21,50 +24,54 @@ const HELD: &str = concat!(
     now_ms!()
 );
 
+const GIVE_UP: &str = "update leases set until_ms = 0 where name = ? and owner = ? and token = ?";
+
 pub(super) async fn take(
     ledger: &SqliteLedger,
     name: &str,
     owner: Uuid,
     ttl_ms: u64,
 ) -> Result<Option<Lease>, LedgerError> {
-    let mut tx = ledger.begin().await?;
-    let row = sqlx::query(TAKE)
-        .bind(name)
-        .bind(owner.to_string())
-        .bind(signed(ttl_ms))
-        .fetch_optional(&mut *tx)
+    let name = name.to_owned();
+    ledger
+        .write(move |tx| {
+            let values = params![name, owner.to_string(), signed(ttl_ms)];
+            match one(tx, TAKE, values, |row| column(row, "token"))? {
+                Some(token) => Ok(Turn::Kept(Some(Lease { name, owner, token }))),
+                None => Ok(Turn::TakenBack(None)),
+            }
+        })
         .await
-        .map_err(unavailable)?;
-    let Some(row) = row else { return Ok(None) };
-    let token = column(&row, "token")?;
-    tx.commit().await.map_err(unavailable)?;
-    Ok(Some(Lease { name: name.to_owned(), owner, token }))
 }
 
 pub(super) async fn give_up(ledger: &SqliteLedger, lease: &Lease) -> Result<(), LedgerError> {
-    let mut tx = ledger.begin().await?;
-    sqlx::query("update leases set until_ms = 0 where name = ? and owner = ? and token = ?")
-        .bind(&lease.name)
-        .bind(lease.owner.to_string())
-        .bind(lease.token)
-        .execute(&mut *tx)
+    let lease = lease.clone();
+    ledger
+        .write(move |tx| {
+            run(tx, GIVE_UP, params![lease.name, lease.owner.to_string(), lease.token])?;
+            Ok(Turn::Kept(()))
+        })
         .await
-        .map_err(unavailable)?;
-    tx.commit().await.map_err(unavailable)
 }
 
-/// Begins a write that only the holder of `lease` may make.
-pub(super) async fn begin(ledger: &SqliteLedger, lease: &Lease) -> Result<Turn, LedgerError> {
-    let mut tx = ledger.begin().await?;
-    let held = sqlx::query(HELD)
-        .bind(&lease.name)
-        .bind(lease.token)
-        .bind(lease.owner.to_string())
-        .fetch_optional(&mut *tx)
+/// Does `work` in a turn, as only the holder of `lease` may.
+pub(super) async fn write<T, F>(
+    ledger: &SqliteLedger,
+    lease: &Lease,
+    work: F,
+) -> Result<T, LedgerError>
+where
+    T: Send + 'static,
+    F: FnOnce(&Connection) -> Result<Turn<T>, LedgerError> + Send + 'static,
+{
+    let lease = lease.clone();
+    ledger
+        .write(move |tx| {
+            let values = params![lease.name, lease.token, lease.owner.to_string()];
+            match one(tx, HELD, values, |_| Ok(()))? {
+                Some(()) => work(tx),
+                None => Err(LedgerError::LeaseLost { name: lease.name }),
+            }
+        })
         .await
-        .map_err(unavailable)?;
-    match held {
-        Some(_) => Ok(tx),
-        None => Err(LedgerError::LeaseLost { name: lease.name.clone() }),
-    }
 }

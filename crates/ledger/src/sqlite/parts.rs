@@ -1,10 +1,14 @@
 //! Parts of answers on SQLite.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use faregate_protocol::PaymentKey;
-use sqlx::Row as _;
+use rusqlite::{Connection, params};
 
-use super::{SqliteLedger, Turn, column, unavailable};
+use super::SqliteLedger;
+use super::asking::Turn;
+use super::statements::{blob, exactly_one, one, run, unavailable};
 use crate::parts::place;
 use crate::sealing::Sealed;
 use crate::{BodyParts, Hold, LedgerError, PartStore};
@@ -44,24 +48,18 @@ impl PartStore for SqliteLedger {
         let _turn = self.turn_of_parts.acquire().await.ok();
         let place = place(&hold.key, hold.epoch, number);
         let sealed = self.sealer.seal(Sealed::Part, &place, &part)?;
-        let mut tx = self.begin().await?;
-        let done = sqlx::query(KEEP)
-            .bind(number)
-            .bind(sealed)
-            .bind(hold.key.0.as_slice())
-            .bind(hold.token)
-            .execute(&mut *tx)
-            .await
-            .map_err(unavailable)?;
-        if done.rows_affected() != 1 {
-            return Ok(false);
-        }
-        if number == 0 {
-            let query = sqlx::query(FORGET_EARLIER).bind(hold.key.0.as_slice());
-            query.execute(&mut *tx).await.map_err(unavailable)?;
-        }
-        tx.commit().await.map_err(unavailable)?;
-        Ok(true)
+        let hold = *hold;
+        self.write(move |tx| {
+            let key = hold.key.0.as_slice();
+            if run(tx, KEEP, params![number, sealed, key, hold.token])? != 1 {
+                return Ok(Turn::TakenBack(false));
+            }
+            if number == 0 {
+                run(tx, FORGET_EARLIER, params![key])?;
+            }
+            Ok(Turn::Kept(true))
+        })
+        .await
     }
 
     async fn find_part(
@@ -70,42 +68,38 @@ impl PartStore for SqliteLedger {
         body: &BodyParts,
         number: u32,
     ) -> Result<Option<Vec<u8>>, LedgerError> {
-        let row = sqlx::query(FIND)
-            .bind(key.0.as_slice())
-            .bind(number)
-            .bind(body.epoch)
-            .fetch_optional(&self.reader)
-            .await
-            .map_err(unavailable)?;
-        let Some(row) = row else { return Ok(None) };
-        let sealed: &[u8] = column(&row, "part")?;
-        let place = place(key, body.epoch, number);
-        self.sealer.open(Sealed::Part, &place, sealed).map(Some)
+        let (key, epoch, sealer) = (*key, body.epoch, Arc::clone(&self.sealer));
+        self.read(move |on| {
+            one(on, FIND, params![key.0.as_slice(), number, epoch], |row| {
+                let place = place(&key, epoch, number);
+                sealer.open(Sealed::Part, &place, blob(row, "part")?)
+            })
+        })
+        .await
     }
 
     async fn forget_parts(&self, key: &PaymentKey) -> Result<(), LedgerError> {
-        let mut tx = self.begin().await?;
-        let query = sqlx::query(FORGET_RELEASED).bind(key.0.as_slice());
-        query.execute(&mut *tx).await.map_err(unavailable)?;
-        tx.commit().await.map_err(unavailable)
+        let key = *key;
+        self.write(move |tx| {
+            run(tx, FORGET_RELEASED, params![key.0.as_slice()])?;
+            Ok(Turn::Kept(()))
+        })
+        .await
     }
 }
 
 /// Whether a body can be read to its end.
-pub(super) async fn are_all_there(
-    executor: impl sqlx::SqliteExecutor<'_>,
+pub(super) fn are_all_there(
+    on: &Connection,
     key: &PaymentKey,
     body: &BodyParts,
 ) -> Result<bool, LedgerError> {
-    let query = sqlx::query(COUNT).bind(key.0.as_slice()).bind(body.count).bind(body.epoch);
-    let row = query.fetch_one(executor).await.map_err(unavailable)?;
-    let there: i64 = row.try_get(0).map_err(unavailable)?;
+    let values = params![key.0.as_slice(), body.count, body.epoch];
+    let there: i64 = exactly_one(on, COUNT, values, |row| row.get(0).map_err(unavailable))?;
     Ok(there == i64::from(body.count))
 }
 
 /// Forgets at most `limit` parts that nobody can get any more.
-pub(super) async fn forget(tx: &mut Turn, limit: u32) -> Result<u64, LedgerError> {
-    let query = sqlx::query(FORGET).bind(limit);
-    let done = query.execute(&mut **tx).await.map_err(unavailable)?;
-    Ok(done.rows_affected())
+pub(super) fn forget(tx: &Connection, limit: u32) -> Result<usize, LedgerError> {
+    run(tx, FORGET, params![limit])
 }

@@ -1,10 +1,12 @@
 //! Owners of payees on SQLite.
 
 use async_trait::async_trait;
-use sqlx::sqlite::SqliteRow;
+use rusqlite::{Row, params};
 use uuid::Uuid;
 
-use super::{SqliteLedger, column, now_ms, unavailable, uuid};
+use super::SqliteLedger;
+use super::asking::Turn;
+use super::statements::{all, column, now_ms, one, run, uuid};
 use crate::{LedgerError, PayToOwner, PayeeStore};
 
 const OWNER: &str = "select * from pay_to_owners where network = ? and pay_to = ?";
@@ -23,43 +25,38 @@ impl PayeeStore for SqliteLedger {
         pay_to: &str,
         deployment: Uuid,
     ) -> Result<Uuid, LedgerError> {
-        let owner = || sqlx::query(OWNER).bind(network).bind(pay_to);
-        if let Some(row) = owner().fetch_optional(&self.reader).await.map_err(unavailable)? {
-            return uuid(&row, "deployment");
+        let names = (network.to_owned(), pay_to.to_owned());
+        let asked = names.clone();
+        let owner = |row: &Row<'_>| uuid(row, "deployment");
+        let found = self.read(move |on| one(on, OWNER, params![asked.0, asked.1], owner));
+        if let Some(owner) = found.await? {
+            return Ok(owner);
         }
-        let mut tx = self.begin().await?;
-        // Somebody may have been faster.
-        if let Some(row) = owner().fetch_optional(&mut *tx).await.map_err(unavailable)? {
-            return uuid(&row, "deployment");
-        }
-        let query = sqlx::query(INSERT).bind(network).bind(pay_to).bind(deployment.to_string());
-        query.execute(&mut *tx).await.map_err(unavailable)?;
-        tx.commit().await.map_err(unavailable)?;
-        Ok(deployment)
+        self.write(move |tx| {
+            let (network, pay_to) = names;
+            // Somebody may have been faster.
+            if let Some(owner) = one(tx, OWNER, params![network, pay_to], owner)? {
+                return Ok(Turn::TakenBack(owner));
+            }
+            run(tx, INSERT, params![network, pay_to, deployment.to_string()])?;
+            Ok(Turn::Kept(deployment))
+        })
+        .await
     }
 
     async fn release_payee(&self, network: &str, pay_to: &str) -> Result<bool, LedgerError> {
-        let mut tx = self.begin().await?;
-        let done = sqlx::query("delete from pay_to_owners where network = ? and pay_to = ?")
-            .bind(network)
-            .bind(pay_to)
-            .execute(&mut *tx)
-            .await
-            .map_err(unavailable)?;
-        tx.commit().await.map_err(unavailable)?;
-        Ok(done.rows_affected() == 1)
+        const RELEASE: &str = "delete from pay_to_owners where network = ? and pay_to = ?";
+        let (network, pay_to) = (network.to_owned(), pay_to.to_owned());
+        self.write(move |tx| Ok(Turn::Kept(run(tx, RELEASE, params![network, pay_to])? == 1))).await
     }
 
     async fn payees(&self) -> Result<Vec<PayToOwner>, LedgerError> {
-        let rows = sqlx::query("select * from pay_to_owners order by network, pay_to")
-            .fetch_all(&self.reader)
-            .await
-            .map_err(unavailable)?;
-        rows.iter().map(read).collect()
+        const ALL: &str = "select * from pay_to_owners order by network, pay_to";
+        self.read(|on| all(on, ALL, (), read)).await
     }
 }
 
-fn read(row: &SqliteRow) -> Result<PayToOwner, LedgerError> {
+fn read(row: &Row<'_>) -> Result<PayToOwner, LedgerError> {
     Ok(PayToOwner {
         network: column(row, "network")?,
         pay_to: column(row, "pay_to")?,

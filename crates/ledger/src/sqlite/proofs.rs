@@ -3,11 +3,14 @@
 use std::collections::HashSet;
 
 use faregate_protocol::PaymentKey;
+use rusqlite::{Connection, params};
 use serde_json::json;
 
+use super::asking::Turn;
 use super::reservations::step;
 use super::settlements::{RECONCILER, SUBJECT};
-use super::{SqliteLedger, Turn, homes, journal, leases, now_ms, signed, unavailable, unsigned};
+use super::statements::{exactly_one, journal, now_ms, run, signed, unsigned};
+use super::{SqliteLedger, homes, leases};
 use crate::{Lease, LedgerError, Proven, SettlementState};
 
 const INSERT_EVIDENCE: &str = concat!(
@@ -34,14 +37,17 @@ pub(super) async fn record(
     lease: &Lease,
     proofs: &[Proven],
 ) -> Result<Vec<PaymentKey>, LedgerError> {
-    let mut tx = leases::begin(ledger, lease).await?;
-    let mut moved = Vec::with_capacity(proofs.len());
-    for proven in proofs {
-        if one(&mut tx, proven).await? {
-            moved.push(proven.key);
+    let proofs = proofs.to_vec();
+    let all = move |tx: &Connection| {
+        let mut moved = Vec::with_capacity(proofs.len());
+        for proven in &proofs {
+            if one(tx, proven)? {
+                moved.push(proven.key);
+            }
         }
-    }
-    tx.commit().await.map_err(unavailable)?;
+        Ok(Turn::Kept(moved))
+    };
+    let moved = leases::write(ledger, lease, all).await?;
     for key in &moved {
         ledger.tell(*key);
     }
@@ -49,36 +55,34 @@ pub(super) async fn record(
 }
 
 /// Whoever writes holds the only writing transaction, so a state that was read stays.
-async fn one(tx: &mut Turn, proven: &Proven) -> Result<bool, LedgerError> {
+fn one(tx: &Connection, proven: &Proven) -> Result<bool, LedgerError> {
     let (key, from, proof) = (&proven.key, proven.from, &proven.evidence);
     let to = SettlementState::Mined;
     if !from.may_become(to) {
         return Ok(false);
     }
-    let stored = sqlx::query(INSERT_EVIDENCE)
-        .bind(&proof.transaction)
-        .bind(signed(proof.log_index))
-        .bind(signed(proof.block_number))
-        .bind(&proof.block_hash)
-        .bind(signed(proof.gas_used))
-        .bind(key.0.as_slice())
-        .bind(from.number())
-        .execute(&mut **tx)
-        .await
-        .map_err(unavailable)?;
-    if stored.rows_affected() != 1 {
+    let values = params![
+        proof.transaction,
+        signed(proof.log_index),
+        signed(proof.block_number),
+        proof.block_hash,
+        signed(proof.gas_used),
+        key.0.as_slice(),
+        from.number(),
+    ];
+    if run(tx, INSERT_EVIDENCE, values)? != 1 {
         return Ok(false);
     }
-    if !step(tx, key, from, to).await? {
+    if !step(tx, key, from, to)? {
         return Err(LedgerError::Corrupt { what: "settlements.state" });
     }
-    homes::leave(tx, key).await?;
+    homes::leave(tx, key)?;
     let evidence = json!({
         "transaction": proof.transaction, "log_index": proof.log_index,
         "block": proof.block_number, "block_hash": proof.block_hash,
         "gas_used": proof.gas_used,
     });
-    journal(tx, RECONCILER, SUBJECT, key, (from.name(), to.name()), &evidence).await?;
+    journal(tx, RECONCILER, SUBJECT, key, (from.name(), to.name()), &evidence)?;
     Ok(true)
 }
 
@@ -90,17 +94,19 @@ pub(super) async fn finalise(
     finalized: u64,
 ) -> Result<Vec<PaymentKey>, LedgerError> {
     let (from, to) = (SettlementState::Mined, SettlementState::Final);
-    let evidence = json!({ "finalized": finalized });
-    let mut tx = leases::begin(ledger, lease).await?;
-    let mut moved = Vec::with_capacity(keys.len());
-    for key in keys {
-        if step(&mut tx, key, from, to).await? {
-            let states = (from.name(), to.name());
-            journal(&mut tx, RECONCILER, SUBJECT, key, states, &evidence).await?;
-            moved.push(*key);
+    let keys = keys.to_vec();
+    let all = move |tx: &Connection| {
+        let evidence = json!({ "finalized": finalized });
+        let mut moved = Vec::with_capacity(keys.len());
+        for key in keys {
+            if step(tx, &key, from, to)? {
+                journal(tx, RECONCILER, SUBJECT, &key, (from.name(), to.name()), &evidence)?;
+                moved.push(key);
+            }
         }
-    }
-    tx.commit().await.map_err(unavailable)?;
+        Ok(Turn::Kept(moved))
+    };
+    let moved = leases::write(ledger, lease, all).await?;
     for key in &moved {
         ledger.tell(*key);
     }
@@ -113,22 +119,21 @@ pub(super) async fn looked(
     keys: &[PaymentKey],
     next_in_ms: u64,
 ) -> Result<(), LedgerError> {
-    let mut tx = leases::begin(ledger, lease).await?;
     // A key that is named twice was looked at once.
-    for key in keys.iter().collect::<HashSet<_>>() {
-        sqlx::query(LOOKED)
-            .bind(signed(next_in_ms))
-            .bind(key.0.as_slice())
-            .execute(&mut *tx)
-            .await
-            .map_err(unavailable)?;
-    }
-    tx.commit().await.map_err(unavailable)
+    let keys: HashSet<PaymentKey> = keys.iter().copied().collect();
+    let looked = move |tx: &Connection| {
+        for key in keys {
+            run(tx, LOOKED, params![signed(next_in_ms), key.0.as_slice()])?;
+        }
+        Ok(Turn::Kept(()))
+    };
+    leases::write(ledger, lease, looked).await
 }
 
 /// How many are SIGNED or BROADCAST.
 pub(super) async fn in_flight(ledger: &SqliteLedger, network: &str) -> Result<u64, LedgerError> {
-    let query = sqlx::query(IN_FLIGHT).bind(network);
-    let row = query.fetch_one(&ledger.reader).await.map_err(unavailable)?;
-    unsigned(&row, "open")
+    let network = network.to_owned();
+    ledger
+        .read(move |on| exactly_one(on, IN_FLIGHT, params![network], |row| unsigned(row, "open")))
+        .await
 }

@@ -1,10 +1,13 @@
 //! The row of a settlement on SQLite: how it comes to be, and the compare-and-set of its moves.
 
 use faregate_protocol::PaymentKey;
+use rusqlite::{Connection, params};
 use serde_json::json;
 
+use super::SqliteLedger;
+use super::asking::Turn;
 use super::settlements::SUBJECT;
-use super::{SqliteLedger, Turn, journal, now_ms, signed, unavailable};
+use super::statements::{journal, now_ms, run, signed};
 use crate::sealing::Sealed;
 use crate::{LedgerError, NewSettlement, SettlementState};
 
@@ -43,20 +46,13 @@ pub(super) const WANTED_TO_THE_END: &str = concat!(
 const FORGET_TRIES: &str = "update settlements set tries = 0 where payment_key = ?";
 
 /// The compare-and-set of every move.
-pub(super) async fn step(
-    tx: &mut Turn,
+pub(super) fn step(
+    tx: &Connection,
     key: &PaymentKey,
     from: SettlementState,
     to: SettlementState,
 ) -> Result<bool, LedgerError> {
-    let done = sqlx::query(MOVE)
-        .bind(to.number())
-        .bind(key.0.as_slice())
-        .bind(from.number())
-        .execute(&mut **tx)
-        .await
-        .map_err(unavailable)?;
-    Ok(done.rows_affected() == 1)
+    Ok(run(tx, MOVE, params![to.number(), key.0.as_slice(), from.number()])? == 1)
 }
 
 pub(super) fn seal(ledger: &SqliteLedger, new: &NewSettlement) -> Result<Vec<u8>, LedgerError> {
@@ -65,45 +61,47 @@ pub(super) fn seal(ledger: &SqliteLedger, new: &NewSettlement) -> Result<Vec<u8>
     ledger.sealer.seal(Sealed::Request, &new.key.0, &request)
 }
 
-pub(super) async fn insert(
-    tx: &mut Turn,
+pub(super) fn insert(
+    tx: &Connection,
     new: &NewSettlement,
-    request: Vec<u8>,
+    request: &[u8],
     wait_ms: u64,
 ) -> Result<bool, LedgerError> {
-    let done = sqlx::query(INSERT)
-        .bind(new.key.0.as_slice())
-        .bind(new.settle_id.to_string())
-        .bind(i64::from(new.caller_has_key))
-        .bind(new.requirements_hash.as_slice())
-        .bind(new.payload_hash.as_slice())
-        .bind(request)
-        .bind(&new.network)
-        .bind(&new.payer)
-        .bind(&new.pay_to)
-        .bind(&new.asset)
-        .bind(new.amount.to_be_bytes().to_vec())
-        .bind(signed(new.valid_before))
-        .bind(signed(new.head_at_claim))
-        .bind(signed(wait_ms))
-        .execute(&mut **tx)
-        .await
-        .map_err(unavailable)?;
-    Ok(done.rows_affected() == 1)
+    let amount = new.amount.to_be_bytes();
+    let values = params![
+        new.key.0.as_slice(),
+        new.settle_id.to_string(),
+        new.caller_has_key,
+        new.requirements_hash.as_slice(),
+        new.payload_hash.as_slice(),
+        request,
+        new.network,
+        new.payer,
+        new.pay_to,
+        new.asset,
+        amount.as_slice(),
+        signed(new.valid_before),
+        signed(new.head_at_claim),
+        signed(wait_ms),
+    ];
+    Ok(run(tx, INSERT, values)? == 1)
 }
 
 /// What an operator does with a payment that was set aside.
 pub(super) async fn retry(ledger: &SqliteLedger, key: &PaymentKey) -> Result<bool, LedgerError> {
-    let mut tx = ledger.begin().await?;
-    let (from, to) = (SettlementState::Quarantined, SettlementState::Reserved);
-    if !step(&mut tx, key, from, to).await? {
-        return Ok(false);
-    }
-    for sql in [FORGET_TRIES, WANTED_TO_THE_END] {
-        sqlx::query(sql).bind(key.0.as_slice()).execute(&mut *tx).await.map_err(unavailable)?;
-    }
-    let evidence = json!({ "retried": true });
-    journal(&mut tx, "operator", SUBJECT, key, (from.name(), to.name()), &evidence).await?;
-    tx.commit().await.map_err(unavailable)?;
-    Ok(true)
+    let key = *key;
+    ledger
+        .write(move |tx| {
+            let (from, to) = (SettlementState::Quarantined, SettlementState::Reserved);
+            if !step(tx, &key, from, to)? {
+                return Ok(Turn::TakenBack(false));
+            }
+            for sql in [FORGET_TRIES, WANTED_TO_THE_END] {
+                run(tx, sql, params![key.0.as_slice()])?;
+            }
+            let evidence = json!({ "retried": true });
+            journal(tx, "operator", SUBJECT, &key, (from.name(), to.name()), &evidence)?;
+            Ok(Turn::Kept(true))
+        })
+        .await
 }

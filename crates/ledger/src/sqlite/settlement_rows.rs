@@ -3,10 +3,10 @@
 use std::collections::HashSet;
 
 use faregate_protocol::{Amount, PaymentKey, PaymentRequest};
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use rusqlite::{Connection, Row, params};
 
-use super::{SqliteLedger, bytes32, column, unavailable, unsigned, uuid};
-use crate::sealing::Sealed;
+use super::statements::{all, blob, bytes32, column, one, unsigned, uuid};
+use crate::sealing::{Sealed, Sealer};
 use crate::{EvidenceRow, LedgerError, NewSettlement, Settlement, SettlementState};
 
 const TRANSACTIONS: &str = concat!(
@@ -14,19 +14,18 @@ const TRANSACTIONS: &str = concat!(
     "where i.payment_key = ? order by a.made_order"
 );
 
-pub(super) async fn read(
-    ledger: &SqliteLedger,
-    tx: &mut SqliteConnection,
-    row: &SqliteRow,
+pub(super) fn read(
+    sealer: &Sealer,
+    on: &Connection,
+    row: &Row<'_>,
 ) -> Result<Settlement, LedgerError> {
     let key = PaymentKey(bytes32(row, "payment_key")?);
-    let request: &[u8] = column(row, "request")?;
-    let request = ledger.sealer.open(Sealed::Request, &key.0, request)?;
+    let request = sealer.open(Sealed::Request, &key.0, blob(row, "request")?)?;
     let request: PaymentRequest =
         serde_json::from_slice(&request).map_err(|_| LedgerError::Corrupt { what: "request" })?;
     let state: i64 = column(row, "state")?;
-    let (transactions, nonces) = transactions(tx, &key).await?;
-    let truth = |name: &'static str| column::<'_, i64>(row, name).map(|number| number != 0);
+    let (transactions, nonces) = transactions(on, &key)?;
+    let truth = |name: &'static str| column::<i64>(row, name).map(|number| number != 0);
     let reported: Option<String> = column(row, "success_reported_to")?;
     Ok(Settlement {
         new: NewSettlement {
@@ -56,7 +55,7 @@ pub(super) async fn read(
         in_open_slot: truth("in_open_slot")?,
         transactions,
         nonces,
-        evidence: evidence(tx, &key).await?,
+        evidence: evidence(on, &key)?,
         reserved_unix_ms: column(row, "created_at_ms")?,
         updated_unix_ms: column(row, "updated_at_ms")?,
         read_unix_ms: column(row, "read_at_ms")?,
@@ -64,41 +63,24 @@ pub(super) async fn read(
 }
 
 /// The transactions, oldest first, and for how many nonces they were signed.
-async fn transactions(
-    tx: &mut SqliteConnection,
-    key: &PaymentKey,
-) -> Result<(Vec<String>, usize), LedgerError> {
-    let rows = sqlx::query(TRANSACTIONS)
-        .bind(key.0.as_slice())
-        .fetch_all(&mut *tx)
-        .await
-        .map_err(unavailable)?;
-    let mut nonces: HashSet<(&str, i64)> = HashSet::new();
-    let mut transactions = Vec::with_capacity(rows.len());
-    for row in &rows {
+fn transactions(on: &Connection, key: &PaymentKey) -> Result<(Vec<String>, usize), LedgerError> {
+    let mut nonces: HashSet<(String, i64)> = HashSet::new();
+    let transactions = all(on, TRANSACTIONS, params![key.0.as_slice()], |row| {
         nonces.insert((column(row, "signer")?, column(row, "nonce")?));
-        transactions.push(column(row, "transaction_hash")?);
-    }
+        column(row, "transaction_hash")
+    })?;
     Ok((transactions, nonces.len()))
 }
 
-async fn evidence(
-    tx: &mut SqliteConnection,
-    key: &PaymentKey,
-) -> Result<Option<EvidenceRow>, LedgerError> {
-    let row = sqlx::query("select * from evidence where payment_key = ?")
-        .bind(key.0.as_slice())
-        .fetch_optional(&mut *tx)
-        .await
-        .map_err(unavailable)?;
-    row.map(|row| {
+fn evidence(on: &Connection, key: &PaymentKey) -> Result<Option<EvidenceRow>, LedgerError> {
+    const OF_ONE: &str = "select * from evidence where payment_key = ?";
+    one(on, OF_ONE, params![key.0.as_slice()], |row| {
         Ok(EvidenceRow {
-            transaction: column(&row, "transaction_hash")?,
-            log_index: unsigned(&row, "log_index")?,
-            block_number: unsigned(&row, "block_number")?,
-            block_hash: column(&row, "block_hash")?,
-            gas_used: unsigned(&row, "gas_used")?,
+            transaction: column(row, "transaction_hash")?,
+            log_index: unsigned(row, "log_index")?,
+            block_number: unsigned(row, "block_number")?,
+            block_hash: column(row, "block_hash")?,
+            gas_used: unsigned(row, "gas_used")?,
         })
     })
-    .transpose()
 }

@@ -1,23 +1,24 @@
 //! The engine's side of the ledger on SQLite: reservations, moves, lists. Nonce slots stand in
 //! `slots.rs`, leases in `leases.rs`, what a row looks like in `settlement_rows.rs`.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use faregate_protocol::PaymentKey;
+use rusqlite::{Connection, Params, params};
 use serde_json::{Value, json};
-use sqlx::Sqlite;
-use sqlx::query::Query;
-use sqlx::sqlite::SqliteArguments;
 use tokio::sync::broadcast;
 use uuid::Uuid;
 
+use super::asking::Turn;
 use super::reservations::{WANTED_TO_THE_END, insert, retry, seal, step};
 use super::settlement_rows::read;
-use super::{
-    SqliteLedger, column, homes, journal, leases, now_ms, proofs, signed, slots, unavailable,
-    unsigned, uuid,
+use super::statements::{
+    column, exactly_one, journal, now_ms, one, run, signed, unavailable, unsigned, uuid,
 };
+use super::{SqliteLedger, homes, leases, proofs, slots};
 use crate::{
-    Attempt, EvidenceRow, LaneRows, Lease, LedgerError, NewSettlement, Proven, Reserved,
+    Attempt, EvidenceRow, LaneRows, Lease, LedgerError, NewSettlement, Proven, Reserved, Sealer,
     Settlement, SettlementState, SettlementStore, SlotRow,
 };
 
@@ -91,58 +92,53 @@ impl SettlementStore for SqliteLedger {
     }
 
     async fn reserve(&self, new: &NewSettlement, wait_ms: u64) -> Result<Reserved, LedgerError> {
-        let mut tx = self.begin().await?;
         let sealed = seal(self, new)?;
-        let inserted = insert(&mut tx, new, sealed, wait_ms).await?;
-        if inserted {
-            let states = ("", SettlementState::Reserved.name());
-            let evidence = json!({ "settle_id": new.settle_id, "head": new.head_at_claim });
-            journal(&mut tx, API, SUBJECT, &new.key, states, &evidence).await?;
-        }
-        let row = sqlx::query(SELECT)
-            .bind(new.key.0.as_slice())
-            .fetch_one(&mut *tx)
-            .await
-            .map_err(unavailable)?;
-        let stored = Box::new(read(self, &mut tx, &row).await?);
-        tx.commit().await.map_err(unavailable)?;
-        self.tell(new.key);
-        Ok(if inserted { Reserved::New(stored) } else { Reserved::Exists(stored) })
+        let (key, new, sealer) = (new.key, new.clone(), Arc::clone(&self.sealer));
+        let reserve = move |tx: &Connection| {
+            let inserted = insert(tx, &new, &sealed, wait_ms)?;
+            if inserted {
+                let states = ("", SettlementState::Reserved.name());
+                let evidence = json!({ "settle_id": new.settle_id, "head": new.head_at_claim });
+                journal(tx, API, SUBJECT, &new.key, states, &evidence)?;
+            }
+            let of_one = params![new.key.0.as_slice()];
+            let stored = exactly_one(tx, SELECT, of_one, |row| read(&sealer, tx, row))?;
+            let stored = Box::new(stored);
+            let reserved = if inserted { Reserved::New(stored) } else { Reserved::Exists(stored) };
+            Ok(Turn::Kept(reserved))
+        };
+        let reserved = self.write(reserve).await?;
+        self.tell(key);
+        Ok(reserved)
     }
 
     async fn want(&self, key: &PaymentKey, wait_ms: u64) -> Result<(), LedgerError> {
-        let mut tx = self.begin().await?;
-        sqlx::query(WANT)
-            .bind(signed(wait_ms))
-            .bind(key.0.as_slice())
-            .execute(&mut *tx)
-            .await
-            .map_err(unavailable)?;
-        let (from, to) = (SettlementState::Dormant, SettlementState::Reserved);
-        if step(&mut tx, key, from, to).await? {
-            let evidence = json!({ "asked_again": true });
-            journal(&mut tx, API, SUBJECT, key, (from.name(), to.name()), &evidence).await?;
-        }
-        tx.commit().await.map_err(unavailable)?;
-        self.tell(*key);
+        let key = *key;
+        self.write(move |tx| {
+            run(tx, WANT, params![signed(wait_ms), key.0.as_slice()])?;
+            let (from, to) = (SettlementState::Dormant, SettlementState::Reserved);
+            if step(tx, &key, from, to)? {
+                let evidence = json!({ "asked_again": true });
+                journal(tx, API, SUBJECT, &key, (from.name(), to.name()), &evidence)?;
+            }
+            Ok(Turn::Kept(()))
+        })
+        .await?;
+        self.tell(key);
         Ok(())
     }
 
     async fn find_settlement(&self, key: &PaymentKey) -> Result<Option<Settlement>, LedgerError> {
-        let mut tx = self.reader.begin().await.map_err(unavailable)?;
-        let row = sqlx::query(SELECT)
-            .bind(key.0.as_slice())
-            .fetch_optional(&mut *tx)
-            .await
-            .map_err(unavailable)?;
-        match row {
-            Some(row) => Ok(Some(read(self, &mut tx, &row).await?)),
-            None => Ok(None),
-        }
+        let (key, sealer) = (*key, Arc::clone(&self.sealer));
+        self.read(move |on| {
+            one(on, SELECT, params![key.0.as_slice()], |row| read(&sealer, on, row))
+        })
+        .await
     }
 
     async fn wanted(&self, network: &str, limit: u32) -> Result<Vec<Settlement>, LedgerError> {
-        list(self, sqlx::query(WANTED).bind(network.to_owned()).bind(limit)).await
+        let (network, sealer) = (network.to_owned(), Arc::clone(&self.sealer));
+        self.read(move |on| list(&sealer, on, WANTED, params![network, limit])).await
     }
 
     async fn due(
@@ -151,8 +147,8 @@ impl SettlementStore for SqliteLedger {
         quiet_ms: u64,
         limit: u32,
     ) -> Result<Vec<Settlement>, LedgerError> {
-        let query = sqlx::query(DUE).bind(network.to_owned()).bind(limit).bind(signed(quiet_ms));
-        list(self, query).await
+        let (network, sealer) = (network.to_owned(), Arc::clone(&self.sealer));
+        self.read(move |on| list(&sealer, on, DUE, params![network, limit, signed(quiet_ms)])).await
     }
 
     async fn carried_by(
@@ -162,8 +158,9 @@ impl SettlementStore for SqliteLedger {
         limit: u32,
     ) -> Result<Vec<Settlement>, LedgerError> {
         let hashes: Value = transactions.iter().map(String::as_str).collect();
-        let query = sqlx::query(CARRIED).bind(network.to_owned()).bind(hashes.to_string());
-        list(self, query.bind(limit)).await
+        let (network, sealer) = (network.to_owned(), Arc::clone(&self.sealer));
+        self.read(move |on| list(&sealer, on, CARRIED, params![network, hashes.to_string(), limit]))
+            .await
     }
 
     async fn in_flight(&self, network: &str) -> Result<u64, LedgerError> {
@@ -180,14 +177,11 @@ impl SettlementStore for SqliteLedger {
     }
 
     async fn unresolved(&self, network: &str) -> Result<u64, LedgerError> {
-        let row = sqlx::query(
-            "select count(*) as open from settlements where network = ? and state not in (3, 4, 6)",
-        )
-        .bind(network)
-        .fetch_one(&self.reader)
-        .await
-        .map_err(unavailable)?;
-        unsigned(&row, "open")
+        const OPEN: &str = "select count(*) as open from settlements where network = ? \
+             and state not in (3, 4, 6)";
+        let network = network.to_owned();
+        self.read(move |on| exactly_one(on, OPEN, params![network], |row| unsigned(row, "open")))
+            .await
     }
 
     async fn lane(&self, network: &str, signer: &str) -> Result<LaneRows, LedgerError> {
@@ -262,19 +256,24 @@ impl SettlementStore for SqliteLedger {
         if !from.may_become_bare(to) {
             return Err(LedgerError::IllegalMove { from: from.name(), to: to.name() });
         }
-        let mut tx = leases::begin(self, lease).await?;
-        if !step(&mut tx, key, from, to).await? {
-            return Ok(false);
-        }
         use SettlementState::{Dead, Quarantined, Reserved};
-        if matches!(to, Reserved | Dead | Quarantined) {
-            homes::leave(&mut tx, key).await?;
+        let key = *key;
+        let moving = move |tx: &Connection| {
+            if !step(tx, &key, from, to)? {
+                return Ok(Turn::TakenBack(false));
+            }
+            if matches!(to, Reserved | Dead | Quarantined) {
+                homes::leave(tx, &key)?;
+            }
+            let actor = if to == SettlementState::Broadcast { "lane" } else { RECONCILER };
+            journal(tx, actor, SUBJECT, &key, (from.name(), to.name()), &evidence)?;
+            Ok(Turn::Kept(true))
+        };
+        let moved = leases::write(self, lease, moving).await?;
+        if moved {
+            self.tell(key);
         }
-        let actor = if to == SettlementState::Broadcast { "lane" } else { RECONCILER };
-        journal(&mut tx, actor, SUBJECT, key, (from.name(), to.name()), &evidence).await?;
-        tx.commit().await.map_err(unavailable)?;
-        self.tell(*key);
-        Ok(true)
+        Ok(moved)
     }
 
     async fn record_mined(
@@ -310,27 +309,32 @@ impl SettlementStore for SqliteLedger {
     }
 
     async fn undo_mined(&self, lease: &Lease, key: &PaymentKey) -> Result<bool, LedgerError> {
-        let from = SettlementState::Mined;
-        let mut tx = leases::begin(self, lease).await?;
-        let newest = homes::newest(&mut tx, key).await?;
-        let to = match newest {
-            Some(_) => SettlementState::Broadcast,
-            None => SettlementState::Reserved,
+        const FORGET: &str = "delete from evidence where payment_key = ?";
+        let (key, from) = (*key, SettlementState::Mined);
+        let undo = move |tx: &Connection| {
+            let newest = homes::newest(tx, &key)?;
+            let to = match newest {
+                Some(_) => SettlementState::Broadcast,
+                None => SettlementState::Reserved,
+            };
+            if !step(tx, &key, from, to)? {
+                return Ok(Turn::TakenBack(false));
+            }
+            if let Some(slot) = newest {
+                homes::come_back(tx, &key, &slot)?;
+            }
+            for sql in [FORGET, WANTED_TO_THE_END] {
+                run(tx, sql, params![key.0.as_slice()])?;
+            }
+            let evidence = json!({ "reorganised": true });
+            journal(tx, RECONCILER, SUBJECT, &key, (from.name(), to.name()), &evidence)?;
+            Ok(Turn::Kept(true))
         };
-        if !step(&mut tx, key, from, to).await? {
-            return Ok(false);
+        let undone = leases::write(self, lease, undo).await?;
+        if undone {
+            self.tell(key);
         }
-        if let Some(slot) = newest {
-            homes::come_back(&mut tx, key, &slot).await?;
-        }
-        for sql in ["delete from evidence where payment_key = ?", WANTED_TO_THE_END] {
-            sqlx::query(sql).bind(key.0.as_slice()).execute(&mut *tx).await.map_err(unavailable)?;
-        }
-        let evidence = json!({ "reorganised": true });
-        journal(&mut tx, RECONCILER, SUBJECT, key, (from.name(), to.name()), &evidence).await?;
-        tx.commit().await.map_err(unavailable)?;
-        self.tell(*key);
-        Ok(true)
+        Ok(undone)
     }
 
     async fn retry_quarantined(&self, key: &PaymentKey) -> Result<bool, LedgerError> {
@@ -342,31 +346,28 @@ impl SettlementStore for SqliteLedger {
     }
 
     async fn count_try(&self, key: &PaymentKey) -> Result<i64, LedgerError> {
-        let mut tx = self.begin().await?;
-        let sql = "update settlements set tries = tries + 1 where payment_key = ? returning tries";
-        let row = sqlx::query(sql)
-            .bind(key.0.as_slice())
-            .fetch_one(&mut *tx)
-            .await
-            .map_err(unavailable)?;
-        let tries = column(&row, "tries")?;
-        tx.commit().await.map_err(unavailable)?;
-        Ok(tries)
+        const COUNT: &str =
+            "update settlements set tries = tries + 1 where payment_key = ? returning tries";
+        let key = *key;
+        self.write(move |tx| {
+            let tries = |row: &rusqlite::Row<'_>| column(row, "tries");
+            exactly_one(tx, COUNT, params![key.0.as_slice()], tries).map(Turn::Kept)
+        })
+        .await
     }
 
     async fn report_success(&self, key: &PaymentKey, caller: Uuid) -> Result<bool, LedgerError> {
-        // With a commit of its own: a success that was told must be on disk.
-        let mut tx = self.begin().await?;
-        let row = sqlx::query(REPORT)
-            .bind(caller.to_string())
-            .bind(key.0.as_slice())
-            .fetch_optional(&mut *tx)
-            .await
-            .map_err(unavailable)?;
-        let Some(row) = row else { return Ok(false) };
-        let theirs = uuid(&row, "success_reported_to")? == caller;
-        tx.commit().await.map_err(unavailable)?;
-        Ok(theirs)
+        // A success that was told must be on disk.
+        let key = *key;
+        self.write(move |tx| {
+            let values = params![caller.to_string(), key.0.as_slice()];
+            let told = one(tx, REPORT, values, |row| uuid(row, "success_reported_to"))?;
+            Ok(match told {
+                Some(told) => Turn::Kept(told == caller),
+                None => Turn::TakenBack(false),
+            })
+        })
+        .await
     }
 
     fn moved(&self) -> broadcast::Receiver<PaymentKey> {
@@ -374,15 +375,17 @@ impl SettlementStore for SqliteLedger {
     }
 }
 
-async fn list(
-    ledger: &SqliteLedger,
-    query: Query<'static, Sqlite, SqliteArguments>,
+fn list(
+    sealer: &Sealer,
+    on: &Connection,
+    sql: &'static str,
+    values: impl Params,
 ) -> Result<Vec<Settlement>, LedgerError> {
-    let mut tx = ledger.reader.begin().await.map_err(unavailable)?;
-    let rows = query.fetch_all(&mut *tx).await.map_err(unavailable)?;
-    let mut found = Vec::with_capacity(rows.len());
-    for row in &rows {
-        match read(ledger, &mut tx, row).await {
+    let mut query = on.prepare_cached(sql).map_err(unavailable)?;
+    let mut rows = query.query(values).map_err(unavailable)?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next().map_err(unavailable)? {
+        match read(sealer, on, row) {
             Ok(stored) => found.push(stored),
             // One row that cannot be read must not hide the others.
             Err(error @ (LedgerError::Unsealable | LedgerError::Corrupt { .. })) => {

@@ -1,22 +1,31 @@
 //! Nonce slots of the lanes on SQLite: one intent for one nonce (U6), one live slot for one
 //! payment (U7), signed bytes stored before they leave.
 
-use faregate_protocol::PaymentKey;
-use serde_json::{Value, json};
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use std::sync::Arc;
 
+use faregate_protocol::PaymentKey;
+use rusqlite::{Connection, Row, params};
+use serde_json::{Value, json};
+
+use super::asking::Turn;
 use super::reservations::step;
 use super::settlements::SUBJECT;
-use super::{
-    SqliteLedger, Turn, bytes32, column, journal, leases, now_ms, signed, unavailable, unsigned,
+use super::statements::{
+    all, blob, bytes32, column, exactly_one, journal, now_ms, one, run, signed, unsigned,
 };
-use crate::sealing::Sealed;
+use super::{SqliteLedger, leases};
+use crate::sealing::{Sealed, Sealer};
 use crate::{
     Attempt, LaneRows, Lease, LedgerError, SettlementState, SlotKind, SlotMember, SlotRow,
     SlotState,
 };
 
 const ACTOR: &str = "lane";
+
+const OPEN: &str =
+    "select * from nonce_slots where network = ? and signer = ? and state <> 2 order by nonce";
+
+const THERE: &str = "select 1 from nonce_slots where network = ? and signer = ? and nonce = ?";
 
 const FREE: &str = concat!(
     "select 1 from settlements s where s.payment_key = ?1 and s.state = 0 and not exists ",
@@ -98,21 +107,14 @@ pub(super) async fn lane(
     network: &str,
     signer: &str,
 ) -> Result<LaneRows, LedgerError> {
-    let mut tx = ledger.reader.begin().await.map_err(unavailable)?;
-    let rows = sqlx::query(
-        "select * from nonce_slots where network = ? and signer = ? and state <> 2 order by nonce",
-    )
-    .bind(network)
-    .bind(signer)
-    .fetch_all(&mut *tx)
-    .await
-    .map_err(unavailable)?;
-    let mut open = Vec::with_capacity(rows.len());
-    for row in &rows {
-        open.push(read(ledger, &mut tx, row).await?);
-    }
-    let next_nonce = next_nonce(&mut tx, network, signer).await?;
-    Ok(LaneRows { open, next_nonce })
+    let (network, signer) = (network.to_owned(), signer.to_owned());
+    let sealer = Arc::clone(&ledger.sealer);
+    ledger
+        .read(move |on| {
+            let open = all(on, OPEN, params![network, signer], |row| read(&sealer, on, row))?;
+            Ok(LaneRows { open, next_nonce: next_nonce(on, &network, &signer)? })
+        })
+        .await
 }
 
 pub(super) async fn allocate(
@@ -122,75 +124,45 @@ pub(super) async fn allocate(
     floor_nonce: u64,
     keys: &[PaymentKey],
 ) -> Result<Option<SlotRow>, LedgerError> {
-    let mut tx = leases::begin(ledger, lease).await?;
-    let mut members = Vec::with_capacity(keys.len());
-    for key in keys {
-        let free = sqlx::query(FREE).bind(key.0.as_slice()).fetch_optional(&mut *tx).await;
-        if free.map_err(unavailable)?.is_some() {
-            members.push(SlotMember { key: *key, live: true });
+    let (network, signer, keys) = (network.to_owned(), signer.to_owned(), keys.to_vec());
+    let allocate = move |tx: &Connection| {
+        let mut members = Vec::with_capacity(keys.len());
+        for key in keys {
+            if one(tx, FREE, params![key.0.as_slice()], |_| Ok(()))?.is_some() {
+                members.push(SlotMember { key, live: true });
+            }
         }
-    }
-    if members.is_empty() {
-        return Ok(None);
-    }
-    members.sort_by_key(|member| member.key);
-    // A key that is named twice lives there once, as in the other stores.
-    members.dedup_by_key(|member| member.key);
-    let nonce = next_nonce(&mut tx, network, signer).await?.max(floor_nonce);
-    let kind = SlotRow::kind_of(members.len());
-    insert_slot(&mut tx, (network, signer), nonce, kind).await?;
-    for member in &members {
-        sqlx::query(INSERT_ITEM)
-            .bind(network)
-            .bind(signer)
-            .bind(signed(nonce))
-            .bind(member.key.0.as_slice())
-            .execute(&mut *tx)
-            .await
-            .map_err(unavailable)?;
-    }
-    tx.commit().await.map_err(unavailable)?;
-    Ok(Some(SlotRow {
-        network: network.to_owned(),
-        signer: signer.to_owned(),
-        nonce,
-        kind,
-        members,
-        attempts: Vec::new(),
-        age_ms: 0,
-    }))
+        if members.is_empty() {
+            return Ok(Turn::TakenBack(None));
+        }
+        members.sort_by_key(|member| member.key);
+        // A key that is named twice lives there once, as in the other stores.
+        members.dedup_by_key(|member| member.key);
+        let nonce = next_nonce(tx, &network, &signer)?.max(floor_nonce);
+        let kind = SlotRow::kind_of(members.len());
+        insert_slot(tx, (&network, &signer), nonce, kind)?;
+        for member in &members {
+            let key = member.key.0.as_slice();
+            run(tx, INSERT_ITEM, params![network, signer, signed(nonce), key])?;
+        }
+        let attempts = Vec::new();
+        Ok(Turn::Kept(Some(SlotRow { network, signer, nonce, kind, members, attempts, age_ms: 0 })))
+    };
+    leases::write(ledger, lease, allocate).await
 }
 
-async fn next_nonce(
-    tx: &mut SqliteConnection,
-    network: &str,
-    signer: &str,
-) -> Result<u64, LedgerError> {
-    let row = sqlx::query(NEXT_NONCE)
-        .bind(network)
-        .bind(signer)
-        .fetch_one(&mut *tx)
-        .await
-        .map_err(unavailable)?;
-    unsigned(&row, "next")
+fn next_nonce(on: &Connection, network: &str, signer: &str) -> Result<u64, LedgerError> {
+    exactly_one(on, NEXT_NONCE, params![network, signer], |row| unsigned(row, "next"))
 }
 
-async fn insert_slot(
-    tx: &mut Turn,
+fn insert_slot(
+    tx: &Connection,
     (network, signer): (&str, &str),
     nonce: u64,
     kind: SlotKind,
 ) -> Result<(), LedgerError> {
-    sqlx::query(INSERT_SLOT)
-        .bind(network)
-        .bind(signer)
-        .bind(signed(nonce))
-        .bind(kind.number())
-        .bind(SlotState::Empty.number())
-        .execute(&mut **tx)
-        .await
-        .map_err(unavailable)?;
-    Ok(())
+    let empty = SlotState::Empty.number();
+    run(tx, INSERT_SLOT, params![network, signer, signed(nonce), kind.number(), empty]).map(|_| ())
 }
 
 pub(super) async fn record_attempt(
@@ -201,44 +173,29 @@ pub(super) async fn record_attempt(
 ) -> Result<bool, LedgerError> {
     let row = attempt.transaction.as_bytes();
     let sealed = ledger.sealer.seal(Sealed::Transaction, row, &attempt.raw)?;
-    let mut tx = leases::begin(ledger, lease).await?;
-    let done = sqlx::query(SIGN_SLOT)
-        .bind(&slot.network)
-        .bind(&slot.signer)
-        .bind(signed(slot.nonce))
-        .bind(slot.kind.number())
-        .bind(signed(slot.members.len() as u64))
-        .execute(&mut *tx)
-        .await
-        .map_err(unavailable)?;
-    if done.rows_affected() != 1 {
-        return Ok(false);
-    }
-    // The first bytes of a slot are its payments' step to SIGNED; later ones replace them.
-    let first_for = if slot.attempts.is_empty() { slot.members.as_slice() } else { &[] };
-    let (from, to) = (SettlementState::Reserved, SettlementState::Signed);
-    let evidence = json!({
-        "transaction": attempt.transaction, "signer": slot.signer, "nonce": slot.nonce,
-    });
-    for member in first_for {
-        if !step(&mut tx, &member.key, from, to).await? {
-            return Ok(false);
+    let (slot, transaction) = (slot.clone(), attempt.transaction.clone());
+    let (max_fee_wei, tip_wei) = (attempt.max_fee_wei.to_string(), attempt.tip_wei.to_string());
+    let record = move |tx: &Connection| {
+        let SlotRow { network, signer, .. } = &slot;
+        let (nonce, count) = (signed(slot.nonce), signed(slot.members.len() as u64));
+        if run(tx, SIGN_SLOT, params![network, signer, nonce, slot.kind.number(), count])? != 1 {
+            return Ok(Turn::TakenBack(false));
         }
-        journal(&mut tx, ACTOR, SUBJECT, &member.key, (from.name(), to.name()), &evidence).await?;
-    }
-    sqlx::query(INSERT_ATTEMPT)
-        .bind(&attempt.transaction)
-        .bind(&slot.network)
-        .bind(&slot.signer)
-        .bind(signed(slot.nonce))
-        .bind(sealed)
-        .bind(attempt.max_fee_wei.to_string())
-        .bind(attempt.tip_wei.to_string())
-        .execute(&mut *tx)
-        .await
-        .map_err(unavailable)?;
-    tx.commit().await.map_err(unavailable)?;
-    Ok(true)
+        // The first bytes of a slot are its payments' step to SIGNED; later ones replace them.
+        let first_for = if slot.attempts.is_empty() { slot.members.as_slice() } else { &[] };
+        let (from, to) = (SettlementState::Reserved, SettlementState::Signed);
+        let evidence = json!({ "transaction": transaction, "signer": signer, "nonce": slot.nonce });
+        for member in first_for {
+            if !step(tx, &member.key, from, to)? {
+                return Ok(Turn::TakenBack(false));
+            }
+            journal(tx, ACTOR, SUBJECT, &member.key, (from.name(), to.name()), &evidence)?;
+        }
+        let values = params![transaction, network, signer, nonce, sealed, max_fee_wei, tip_wei];
+        run(tx, INSERT_ATTEMPT, values)?;
+        Ok(Turn::Kept(true))
+    };
+    leases::write(ledger, lease, record).await
 }
 
 pub(super) async fn keep_members(
@@ -247,29 +204,17 @@ pub(super) async fn keep_members(
     slot: &SlotRow,
     keep: &[PaymentKey],
 ) -> Result<bool, LedgerError> {
-    let mut tx = leases::begin(ledger, lease).await?;
-    let done = sqlx::query(SET_KIND)
-        .bind(&slot.network)
-        .bind(&slot.signer)
-        .bind(signed(slot.nonce))
-        .bind(slot.kind_with(keep).number())
-        .execute(&mut *tx)
-        .await
-        .map_err(unavailable)?;
-    if done.rows_affected() != 1 {
-        return Ok(false);
-    }
+    let (network, signer, nonce) = (slot.network.clone(), slot.signer.clone(), signed(slot.nonce));
+    let kind = slot.kind_with(keep).number();
     let list: Value = keep.iter().map(ToString::to_string).collect();
-    sqlx::query(KEEP)
-        .bind(&slot.network)
-        .bind(&slot.signer)
-        .bind(signed(slot.nonce))
-        .bind(list.to_string())
-        .execute(&mut *tx)
-        .await
-        .map_err(unavailable)?;
-    tx.commit().await.map_err(unavailable)?;
-    Ok(true)
+    leases::write(ledger, lease, move |tx| {
+        if run(tx, SET_KIND, params![network, signer, nonce, kind])? != 1 {
+            return Ok(Turn::TakenBack(false));
+        }
+        run(tx, KEEP, params![network, signer, nonce, list.to_string()])?;
+        Ok(Turn::Kept(true))
+    })
+    .await
 }
 
 /// Returns the payments that moved.
@@ -279,25 +224,19 @@ pub(super) async fn acknowledge(
     slot: &SlotRow,
 ) -> Result<Vec<PaymentKey>, LedgerError> {
     let (from, to) = (SettlementState::Signed, SettlementState::Broadcast);
-    let mut tx = leases::begin(ledger, lease).await?;
-    let rows = sqlx::query(LIVE_MEMBERS)
-        .bind(&slot.network)
-        .bind(&slot.signer)
-        .bind(signed(slot.nonce))
-        .fetch_all(&mut *tx)
-        .await
-        .map_err(unavailable)?;
-    let mut moved = Vec::with_capacity(rows.len());
-    for row in &rows {
-        let key = PaymentKey(bytes32(row, "payment_key")?);
-        if step(&mut tx, &key, from, to).await? {
-            let states = (from.name(), to.name());
-            journal(&mut tx, ACTOR, SUBJECT, &key, states, &json!({})).await?;
-            moved.push(key);
+    let (network, signer, nonce) = (slot.network.clone(), slot.signer.clone(), signed(slot.nonce));
+    leases::write(ledger, lease, move |tx| {
+        let live = all(tx, LIVE_MEMBERS, params![network, signer, nonce], key)?;
+        let mut moved = Vec::with_capacity(live.len());
+        for key in live {
+            if step(tx, &key, from, to)? {
+                journal(tx, ACTOR, SUBJECT, &key, (from.name(), to.name()), &json!({}))?;
+                moved.push(key);
+            }
         }
-    }
-    tx.commit().await.map_err(unavailable)?;
-    Ok(moved)
+        Ok(Turn::Kept(moved))
+    })
+    .await
 }
 
 pub(super) async fn close(
@@ -307,24 +246,13 @@ pub(super) async fn close(
     nonces: &[u64],
 ) -> Result<(), LedgerError> {
     let list: Value = nonces.iter().map(|nonce| signed(*nonce)).collect();
-    let mut tx = leases::begin(ledger, lease).await?;
-    sqlx::query(CLOSE)
-        .bind(network)
-        .bind(signer)
-        .bind(list.to_string())
-        .execute(&mut *tx)
-        .await
-        .map_err(unavailable)?;
-    let due = sqlx::query(HURRY)
-        .bind(network)
-        .bind(signer)
-        .bind(list.to_string())
-        .fetch_all(&mut *tx)
-        .await
-        .map_err(unavailable)?;
-    tx.commit().await.map_err(unavailable)?;
-    for row in &due {
-        ledger.tell(PaymentKey(bytes32(row, "payment_key")?));
+    let (network, signer) = (network.to_owned(), signer.to_owned());
+    let close = move |tx: &Connection| {
+        run(tx, CLOSE, params![network, signer, list.to_string()])?;
+        all(tx, HURRY, params![network, signer, list.to_string()], key).map(Turn::Kept)
+    };
+    for key in leases::write(ledger, lease, close).await? {
+        ledger.tell(key);
     }
     Ok(())
 }
@@ -332,85 +260,61 @@ pub(super) async fn close(
 pub(super) async fn reopen(
     ledger: &SqliteLedger,
     lease: &Lease,
-    lane: (&str, &str),
+    (network, signer): (&str, &str),
     nonces: std::ops::Range<u64>,
 ) -> Result<u64, LedgerError> {
-    let mut tx = leases::begin(ledger, lease).await?;
-    let mut reopened = 0_u64;
-    for nonce in nonces {
-        let done = sqlx::query(REOPEN)
-            .bind(lane.0)
-            .bind(lane.1)
-            .bind(signed(nonce))
-            .execute(&mut *tx)
-            .await
-            .map_err(unavailable)?;
-        let there =
-            sqlx::query("select 1 from nonce_slots where network = ? and signer = ? and nonce = ?")
-                .bind(lane.0)
-                .bind(lane.1)
-                .bind(signed(nonce))
-                .fetch_optional(&mut *tx)
-                .await
-                .map_err(unavailable)?;
-        if there.is_none() {
-            insert_slot(&mut tx, lane, nonce, SlotKind::NoOp).await?;
-            reopened = reopened.saturating_add(1);
+    let (network, signer) = (network.to_owned(), signer.to_owned());
+    let reopened = leases::write(ledger, lease, move |tx| {
+        let mut reopened = 0_usize;
+        for nonce in nonces {
+            let of_one = params![network, signer, signed(nonce)];
+            let done = run(tx, REOPEN, of_one)?;
+            if one(tx, THERE, of_one, |_| Ok(()))?.is_none() {
+                insert_slot(tx, (&network, &signer), nonce, SlotKind::NoOp)?;
+                reopened = reopened.saturating_add(1);
+            }
+            reopened = reopened.saturating_add(done);
         }
-        reopened = reopened.saturating_add(done.rows_affected());
-    }
-    tx.commit().await.map_err(unavailable)?;
-    Ok(reopened)
+        Ok(Turn::Kept(reopened))
+    });
+    Ok(u64::try_from(reopened.await?).unwrap_or(u64::MAX))
 }
 
-async fn read(
-    ledger: &SqliteLedger,
-    tx: &mut SqliteConnection,
-    row: &SqliteRow,
-) -> Result<SlotRow, LedgerError> {
+fn key(row: &Row<'_>) -> Result<PaymentKey, LedgerError> {
+    bytes32(row, "payment_key").map(PaymentKey)
+}
+
+fn read(sealer: &Sealer, on: &Connection, row: &Row<'_>) -> Result<SlotRow, LedgerError> {
     let network: String = column(row, "network")?;
     let signer: String = column(row, "signer")?;
     let nonce: i64 = column(row, "nonce")?;
     let kind: i64 = column(row, "kind")?;
-    let items = sqlx::query(MEMBERS)
-        .bind(&network)
-        .bind(&signer)
-        .bind(nonce)
-        .fetch_all(&mut *tx)
-        .await
-        .map_err(unavailable)?;
-    let member = |row: &SqliteRow| {
-        let live: i64 = column(row, "live")?;
-        Ok::<_, LedgerError>(SlotMember {
-            key: PaymentKey(bytes32(row, "payment_key")?),
-            live: live != 0,
-        })
-    };
-    let rows = sqlx::query(ATTEMPTS)
-        .bind(&network)
-        .bind(&signer)
-        .bind(nonce)
-        .fetch_all(&mut *tx)
-        .await
-        .map_err(unavailable)?;
+    let members = all(on, MEMBERS, params![network, signer, nonce], |row| {
+        Ok(SlotMember { key: key(row)?, live: column::<i64>(row, "live")? != 0 })
+    })?;
+    let mut age_ms = 0;
+    let attempts = all(on, ATTEMPTS, params![network, signer, nonce], |row| {
+        // That of the newest stays.
+        age_ms = unsigned(row, "age_ms")?;
+        attempt(sealer, row)
+    })?;
     Ok(SlotRow {
         network,
         signer,
         nonce: nonce.try_into().map_err(|_| LedgerError::Corrupt { what: "nonce" })?,
         kind: SlotKind::from_number(kind).ok_or(LedgerError::Corrupt { what: "kind" })?,
-        members: items.iter().map(member).collect::<Result<_, _>>()?,
-        attempts: rows.iter().map(|row| attempt(ledger, row)).collect::<Result<_, _>>()?,
-        age_ms: rows.last().map_or(Ok(0), |newest| unsigned(newest, "age_ms"))?,
+        members,
+        attempts,
+        age_ms,
     })
 }
 
-fn attempt(ledger: &SqliteLedger, row: &SqliteRow) -> Result<Attempt, LedgerError> {
+fn attempt(sealer: &Sealer, row: &Row<'_>) -> Result<Attempt, LedgerError> {
     let wei = |name: &'static str| {
-        let text: &str = column(row, name)?;
+        let text: String = column(row, name)?;
         text.parse().map_err(|_| LedgerError::Corrupt { what: name })
     };
     let transaction: String = column(row, "transaction_hash")?;
-    let sealed: &[u8] = column(row, "raw")?;
-    let raw = ledger.sealer.open(Sealed::Transaction, transaction.as_bytes(), sealed)?;
+    let raw = sealer.open(Sealed::Transaction, transaction.as_bytes(), blob(row, "raw")?)?;
     Ok(Attempt { transaction, raw, max_fee_wei: wei("max_fee_wei")?, tip_wei: wei("tip_wei")? })
 }

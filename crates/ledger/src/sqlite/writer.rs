@@ -1,215 +1,151 @@
-//! The one writer, and commits that are shared: whoever waits for its turn joins the transaction
-//! that is open, in a savepoint of its own, and all are told once it is on disk. So many writers
-//! at once cost one flush of the disk, and one alone waits for nobody.
+//! The one writer: a thread, and commits that are shared. Whatever waits when it looks is done in
+//! one transaction, each operation in a savepoint of its own, and all are told once it is on disk.
+//! So many writers at once cost one flush of the disk, and one alone waits for nobody.
 //!
-//! A writer that fails, or is dropped in the middle, takes back its savepoint and nothing else. If
-//! the commit fails, all who joined are told that nothing is known, as after any failed commit.
+//! An operation that fails is taken back, and nothing else. If the commit fails, all who took part
+//! are told that nothing is known. Whoever has gone away before its turn is skipped; afterwards it
+//! is done all the same, so a caller that was dropped in the middle has to read again.
 
-use std::ops::{Deref, DerefMut};
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use sqlx::pool::PoolConnection;
-use sqlx::sqlite::{SqliteConnection, SqlitePool};
-use sqlx::{Executor as _, Sqlite};
-use tokio::sync::{Mutex, OwnedMutexGuard, oneshot};
+use rusqlite::Connection;
 
-use super::{ACQUIRE_TIMEOUT, unavailable};
+use super::asking::{Job, Turn};
+use super::statements::run;
+use super::threads::{Queue, Threads};
 use crate::LedgerError;
 
-/// Writers that share one commit: the last of them waits for so many others.
+/// Operations that share one commit: the first of them waits for so many others.
 const MOST: usize = 256;
+const NAME: &str = "ledger-writer";
 
-/// Hands out turns, in the order in which they were asked for.
-#[derive(Clone)]
-pub(super) struct Writer {
-    pool: SqlitePool,
-    group: Arc<Mutex<Group>>,
-}
-
-/// The transaction that is open, if one is.
-#[derive(Default)]
-struct Group {
-    connection: Option<PoolConnection<Sqlite>>,
-    /// Who joined and waits for the commit.
-    members: Vec<oneshot::Sender<bool>>,
-}
-
-/// A turn: a savepoint in the open transaction. Dropped without [`Turn::commit`] it is taken back.
-pub(super) struct Turn {
-    writer: Writer,
-    /// None once it is over.
-    group: Option<OwnedMutexGuard<Group>>,
-}
+/// The thread that writes.
+pub(super) struct Writer(Threads);
 
 impl Writer {
-    pub(super) fn new(pool: SqlitePool) -> Self {
-        Self { pool, group: Arc::default() }
+    pub(super) fn over(connection: Connection) -> Result<Self, LedgerError> {
+        Threads::start(NAME, vec![connection], serve).map(Self)
     }
 
-    pub(super) const fn pool(&self) -> &SqlitePool {
-        &self.pool
+    /// Does `work` in its turn. What it kept is on disk when this returns. An error: it may or may
+    /// not be.
+    pub(super) async fn turn<T, F>(&self, work: F) -> Result<T, LedgerError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<Turn<T>, LedgerError> + Send + 'static,
+    {
+        self.0.ask(work).wait().await
     }
 
-    /// Waits for a turn.
-    pub(super) async fn begin(&self) -> Result<Turn, LedgerError> {
-        let turn = tokio::time::timeout(ACQUIRE_TIMEOUT, Arc::clone(&self.group).lock_owned());
-        let group = turn.await.map_err(|_| unavailable(sqlx::Error::PoolTimedOut))?;
-        // From here on it is taken back, wherever this is dropped.
-        let mut turn = Turn { writer: self.clone(), group: Some(group) };
-        turn.enter().await.map_err(unavailable)?;
-        Ok(turn)
-    }
-
-    /// Whoever has its turn ends first.
+    /// Ends after what was asked before.
     pub(super) async fn close(&self) {
-        let mut group = self.group.lock().await;
-        group.end().await;
-        self.pool.close().await;
+        self.0.close().await;
     }
 }
 
-impl Group {
-    /// Commits what joined, and tells.
-    async fn end(&mut self) {
-        let Some(mut connection) = self.connection.take() else { return };
-        if self.members.is_empty() {
-            // Nothing is open if it was dropped before it began.
-            let _ = connection.execute("rollback").await;
-            return;
+fn serve(connection: &Connection, queue: &Queue) {
+    while let Some(first) = queue.next() {
+        let more = std::iter::from_fn(|| queue.next_now());
+        let mut members = Vec::new();
+        let done = together(connection, std::iter::once(first).chain(more), &mut members);
+        if let Err(detail) = &done {
+            tracing::error!(detail, "a commit of the ledger failed");
         }
-        let done = connection.execute("commit").await;
-        if let Err(error) = &done {
-            tracing::error!(%error, "a commit of the ledger failed");
-            // Nothing is open any more if the database has taken it back by itself.
-            let _ = connection.execute("rollback").await;
-        }
-        for member in self.members.drain(..) {
-            let _ = member.send(done.is_ok());
+        for member in members {
+            member.tell(done.as_ref().copied().map_err(String::as_str));
         }
     }
 }
 
-impl Turn {
-    async fn enter(&mut self) -> Result<(), sqlx::Error> {
-        let pool = self.writer.pool.clone();
-        let Some(group) = self.group.as_mut() else { return Err(sqlx::Error::WorkerCrashed) };
-        if group.connection.is_none() {
-            // Kept before anything is begun on it: whoever is dropped here has it taken back.
-            let connection = group.connection.insert(pool.acquire().await?);
-            connection.execute("begin immediate").await?;
+/// One transaction with all that is there to be done. An error says what the database said.
+fn together(
+    connection: &Connection,
+    jobs: impl Iterator<Item = Box<dyn Job>>,
+    members: &mut Vec<Box<dyn Job>>,
+) -> Result<(), String> {
+    let mut is_anything_kept = false;
+    for mut job in jobs.filter(|job| job.is_wanted()) {
+        if members.is_empty() {
+            let begun = control(connection, "begin immediate");
+            if begun.is_err() {
+                members.push(job);
+                return begun;
+            }
         }
-        self.execute("savepoint turn").await?;
-        Ok(())
-    }
-
-    /// On disk when it returns. An error: it may or may not be.
-    pub(super) async fn commit(mut self) -> Result<(), sqlx::Error> {
-        self.execute("release turn").await?;
-        let Some(mut group) = self.group.take() else { return Err(sqlx::Error::WorkerCrashed) };
-        let (tell, told) = oneshot::channel();
-        group.members.push(tell);
-        if group.members.len() >= MOST {
-            group.end().await;
-        } else if group.members.len() == 1 {
-            // It gets its turn after all who wait now, and who join until then.
-            let all = Arc::clone(&self.writer.group);
-            tokio::spawn(async move { all.lock_owned().await.end().await });
+        let kept = in_savepoint(connection, &mut *job);
+        members.push(job);
+        // Where the database took the whole transaction back by itself, there is nothing left to
+        // join or to commit.
+        if connection.is_autocommit() {
+            return Err("the transaction was taken back".to_owned());
         }
-        drop(group);
-        match told.await {
-            Ok(true) => Ok(()),
-            Ok(false) | Err(_) => Err(sqlx::Error::WorkerCrashed),
+        match kept {
+            Ok(kept) => is_anything_kept |= kept,
+            Err(detail) => {
+                let _ = control(connection, "rollback");
+                return Err(detail);
+            }
         }
-    }
-
-    /// Takes it back now.
-    pub(super) async fn rollback(mut self) -> Result<(), sqlx::Error> {
-        match self.group.take() {
-            Some(group) => take_back(group).await,
-            None => Ok(()),
+        if members.len() >= MOST {
+            break;
         }
     }
-}
-
-/// Only the last savepoint; the whole transaction if nobody else has joined it.
-async fn take_back(mut group: OwnedMutexGuard<Group>) -> Result<(), sqlx::Error> {
-    if group.members.is_empty() {
-        group.end().await;
+    if members.is_empty() {
         return Ok(());
     }
-    let Some(connection) = group.connection.as_mut() else { return Ok(()) };
-    // Neither is there if the turn was dropped before its savepoint was made; if the database has
-    // taken the whole transaction back, its commit fails and says so to all.
-    connection.execute("rollback to turn").await?;
-    connection.execute("release turn").await.map(|_| ())
+    let ended = control(connection, if is_anything_kept { "commit" } else { "rollback" });
+    if ended.is_err() && !connection.is_autocommit() {
+        let _ = control(connection, "rollback");
+    }
+    ended
 }
 
-impl Drop for Turn {
-    fn drop(&mut self) {
-        let Some(mut group) = self.group.take() else { return };
-        match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => {
-                runtime.spawn(take_back(group));
-            }
-            // Without a runtime nothing can be taken back one by one: the connection closes, and
-            // all who joined hear nothing.
-            Err(_) => {
-                group.members.clear();
-                if let Some(connection) = group.connection.take() {
-                    drop(connection.detach());
-                }
-            }
-        }
+/// Whether what it wrote stays. An error: the savepoint could not be made or ended.
+fn in_savepoint(connection: &Connection, job: &mut dyn Job) -> Result<bool, String> {
+    control(connection, "savepoint turn")?;
+    // After a panic it is taken back and told that nothing is known.
+    let kept = catch_unwind(AssertUnwindSafe(|| job.run(connection))).unwrap_or(false);
+    if connection.is_autocommit() {
+        return Ok(false);
     }
+    if !kept {
+        control(connection, "rollback to turn")?;
+    }
+    control(connection, "release turn")?;
+    Ok(kept)
 }
 
-impl Deref for Turn {
-    type Target = SqliteConnection;
-
-    fn deref(&self) -> &SqliteConnection {
-        let group = self.group.as_ref().expect("a turn that is not over holds the group");
-        group.connection.as_ref().expect("a turn begins with a connection")
-    }
-}
-
-impl DerefMut for Turn {
-    fn deref_mut(&mut self) -> &mut SqliteConnection {
-        let group = self.group.as_mut().expect("a turn that is not over holds the group");
-        group.connection.as_mut().expect("a turn begins with a connection")
-    }
+fn control(connection: &Connection, sql: &'static str) -> Result<(), String> {
+    run(connection, sql, ()).map(|_| ()).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
 mod tests {
     use std::path::Path;
-
-    use sqlx::sqlite::SqliteConnectOptions;
-    use sqlx::{ConnectOptions as _, Row as _};
+    use std::sync::mpsc;
 
     use super::*;
-    use crate::sqlite::pool;
+    use crate::sqlite::asking::Answer;
+    use crate::sqlite::connections;
+    use crate::sqlite::statements::{exactly_one, unavailable};
 
-    const OTHERS: usize = 64;
+    const OTHERS: i64 = 64;
 
-    async fn writer(file: &Path) -> Writer {
-        let options = SqliteConnectOptions::new().filename(file).create_if_missing(true);
-        let pool = pool(options, 1).await.unwrap();
-        pool.execute("create table t (n integer primary key)").await.unwrap();
-        Writer::new(pool)
+    fn writer(file: &Path) -> Writer {
+        let connection = connections::to_write(file).unwrap();
+        connection.execute_batch("create table t (n integer primary key)").unwrap();
+        Writer::over(connection).unwrap()
     }
 
-    async fn insert(writer: Writer, n: i64) -> Result<(), LedgerError> {
-        let mut turn = writer.begin().await?;
-        let query = sqlx::query("insert into t values (?)").bind(n);
-        query.execute(&mut *turn).await.map_err(unavailable)?;
-        turn.commit().await.map_err(unavailable)
+    fn put(tx: &Connection, n: i64) -> Result<Turn<()>, LedgerError> {
+        run(tx, "insert into t values (?)", [n]).map(|_| Turn::Kept(()))
     }
 
     /// Read by somebody else.
-    async fn stored(file: &Path) -> i64 {
-        let mut beside = SqliteConnectOptions::new().filename(file).connect().await.unwrap();
-        let row = sqlx::query("select count(*) from t").fetch_one(&mut beside).await.unwrap();
-        row.get(0)
+    fn stored(file: &Path) -> i64 {
+        let beside = Connection::open(file).unwrap();
+        let count = |row: &rusqlite::Row<'_>| row.get(0).map_err(unavailable);
+        exactly_one(&beside, "select count(*) from t", (), count).unwrap()
     }
 
     /// Frames of the log that end a commit; what is not in it was not flushed.
@@ -222,83 +158,113 @@ mod tests {
         frames.filter(|frame| frame[PAGES] != [0; 4]).count()
     }
 
+    /// Everything that is asked while the first is under way shares its commit.
+    struct First(mpsc::Sender<()>);
+
+    impl First {
+        async fn under_way(
+            writer: &Writer,
+            n: i64,
+        ) -> (Self, impl Future<Output = Result<(), LedgerError>>) {
+            let (go, wait) = mpsc::channel();
+            let (tell, begun) = tokio::sync::oneshot::channel();
+            let turn = writer.0.ask(move |tx| {
+                let _ = tell.send(());
+                let _ = wait.recv();
+                put(tx, n)
+            });
+            begun.await.unwrap();
+            (Self(go), turn.wait())
+        }
+
+        fn go_on(self) {
+            self.0.send(()).unwrap();
+        }
+    }
+
     #[tokio::test]
     async fn whoever_waits_shares_the_commit_of_whoever_is_first() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("ledger.db");
-        let writer = writer(&file).await;
+        let writer = writer(&file);
         let before = commits(&file);
-        let mut first = writer.begin().await.unwrap();
-        first.execute("insert into t values (-1)").await.unwrap();
-        let others: Vec<_> = (0..OTHERS)
-            .map(|n| tokio::spawn(insert(writer.clone(), i64::try_from(n).unwrap())))
-            .collect();
-        // On one thread all of them wait for their turn after this.
-        tokio::task::yield_now().await;
-        first.commit().await.unwrap();
+        let (first, done) = First::under_way(&writer, -1).await;
+        let others: Vec<_> = (0..OTHERS).map(|n| writer.0.ask(move |tx| put(tx, n))).collect();
+        first.go_on();
+        done.await.unwrap();
         for other in others {
-            other.await.unwrap().unwrap();
+            other.wait().await.unwrap();
         }
-        assert_eq!(stored(&file).await, i64::try_from(OTHERS).unwrap() + 1);
+        assert_eq!(stored(&file), OTHERS + 1);
         assert_eq!(commits(&file) - before, 1);
     }
 
     #[tokio::test]
-    async fn who_fails_or_is_dropped_takes_back_its_own_only() {
+    async fn who_fails_or_panics_takes_back_its_own_only() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("ledger.db");
-        let writer = writer(&file).await;
-        let mut first = writer.begin().await.unwrap();
-        first.execute("insert into t values (1)").await.unwrap();
-        let twice = tokio::spawn(insert(writer.clone(), 1));
-        let dropped = {
-            let writer = writer.clone();
-            tokio::spawn(async move {
-                let mut turn = writer.begin().await.unwrap();
-                turn.execute("insert into t values (2)").await.unwrap();
-            })
-        };
-        let waiting = tokio::spawn(insert(writer.clone(), 3));
-        waiting.abort();
-        let last = tokio::spawn(insert(writer.clone(), 4));
-        tokio::task::yield_now().await;
-        first.commit().await.unwrap();
-        assert!(twice.await.unwrap().is_err());
-        dropped.await.unwrap();
-        last.await.unwrap().unwrap();
-        assert_eq!(stored(&file).await, 2, "1 and 4");
-        insert(writer.clone(), 2).await.unwrap();
-        let turn = writer.begin().await.unwrap();
-        turn.rollback().await.unwrap();
-        drop(writer.begin().await.unwrap());
-        insert(writer.clone(), 5).await.unwrap();
+        let writer = writer(&file);
+        let (first, done) = First::under_way(&writer, 1).await;
+        let twice = writer.0.ask(|tx| put(tx, 1));
+        let broken: Answer<()> = writer.0.ask(|tx| {
+            put(tx, 2)?;
+            panic!("in the middle")
+        });
+        let taken_back = writer.0.ask(|tx| put(tx, 2).map(|_| Turn::TakenBack(7)));
+        drop(writer.0.ask(|tx| put(tx, 3)));
+        let last = writer.0.ask(|tx| put(tx, 4));
+        first.go_on();
+        done.await.unwrap();
+        assert!(twice.wait().await.is_err());
+        assert!(broken.wait().await.is_err());
+        assert_eq!(taken_back.wait().await.unwrap(), 7);
+        last.wait().await.unwrap();
+        assert_eq!(stored(&file), 2, "1 and 4: whoever went away before its turn is skipped");
+        writer.turn(|tx| put(tx, 2)).await.unwrap();
+        writer.turn(|_| Ok(Turn::TakenBack(()))).await.unwrap();
         writer.close().await;
-        assert_eq!(stored(&file).await, 4);
-        assert!(insert(writer, 6).await.is_err(), "closed");
+        assert_eq!(stored(&file), 3);
+        assert!(writer.turn(|tx| put(tx, 6)).await.is_err(), "closed");
+    }
+
+    #[tokio::test]
+    async fn whoever_is_under_way_is_done_although_nobody_waits() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("ledger.db");
+        let writer = writer(&file);
+        let (first, done) = First::under_way(&writer, 1).await;
+        drop(done);
+        first.go_on();
+        writer.turn(|tx| put(tx, 2)).await.unwrap();
+        assert_eq!(stored(&file), 2);
     }
 
     #[tokio::test]
     async fn a_commit_that_fails_is_nobodys_success() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("ledger.db");
-        let writer = writer(&file).await;
-        let mut first = writer.begin().await.unwrap();
-        first.execute("insert into t values (1)").await.unwrap();
-        let other = tokio::spawn(insert(writer.clone(), 2));
-        let spoiler = {
-            let writer = writer.clone();
-            tokio::spawn(async move {
-                let mut turn = writer.begin().await.unwrap();
-                // As the database does by itself when its disk is full.
-                turn.execute("rollback").await.unwrap();
-            })
-        };
-        tokio::task::yield_now().await;
-        assert!(first.commit().await.is_err());
-        assert!(other.await.unwrap().is_err());
-        spoiler.await.unwrap();
-        assert_eq!(stored(&file).await, 0);
-        insert(writer, 3).await.unwrap();
-        assert_eq!(stored(&file).await, 1);
+        let writer = writer(&file);
+        let (first, done) = First::under_way(&writer, 1).await;
+        let other = writer.0.ask(|tx| put(tx, 2));
+        // As the database does by itself when its disk is full.
+        let spoiler = writer.0.ask(|tx| run(tx, "rollback", ()).map(|_| Turn::Kept(())));
+        first.go_on();
+        assert!(done.await.is_err());
+        assert!(other.wait().await.is_err());
+        assert!(spoiler.wait().await.is_err());
+        assert_eq!(stored(&file), 0);
+        writer.turn(|tx| put(tx, 3)).await.unwrap();
+        assert_eq!(stored(&file), 1);
+    }
+
+    #[tokio::test]
+    async fn dropped_it_has_let_go_of_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("ledger.db");
+        let writer = writer(&file);
+        writer.turn(|tx| put(tx, 1)).await.unwrap();
+        drop(writer);
+        assert!(!folder.path().join("ledger.db-wal").exists(), "the last one tidies up");
+        assert_eq!(stored(&file), 1);
     }
 }

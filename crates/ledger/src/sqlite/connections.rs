@@ -1,0 +1,55 @@
+//! How a SQLite file is opened.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::statements::unavailable;
+use crate::LedgerError;
+
+/// How long a statement waits for a lock of another process's reader or checkpoint.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Memory for pages of the writer, in KiB. Keys are random, so a transaction of many operations
+/// changes hundreds of pages; what does not fit is written out before the commit, and again.
+const CACHE_KIB: i64 = 64 * 1024;
+/// Pages of the log after which it is carried over into the file: by then most pages were changed
+/// many times, and are carried over once.
+const CHECKPOINT_PAGES: i64 = 8192;
+/// Statements that a connection keeps prepared: more than there are.
+const PREPARED: usize = 256;
+
+/// The connection that writes, durably.
+pub(super) fn to_write(path: &Path) -> Result<Connection, LedgerError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+    let connection = open(path, flags)?;
+    for (setting, value) in [("journal_mode", "wal"), ("synchronous", "full")] {
+        connection.pragma_update(None, setting, value).map_err(unavailable)?;
+    }
+    // A negative size is in KiB.
+    for (setting, value) in [("cache_size", -CACHE_KIB), ("wal_autocheckpoint", CHECKPOINT_PAGES)] {
+        connection.pragma_update(None, setting, value).map_err(unavailable)?;
+    }
+    Ok(connection)
+}
+
+/// Connections to a file that is there, and that write nothing.
+pub(super) fn to_read(path: &Path, count: usize) -> Result<Vec<Connection>, LedgerError> {
+    (0..count).map(|_| open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)).collect()
+}
+
+/// A database that is gone with its connection.
+pub(super) fn in_memory() -> Result<Connection, LedgerError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+    open(Path::new(":memory:"), flags)
+}
+
+fn open(path: &Path, flags: OpenFlags) -> Result<Connection, LedgerError> {
+    // One thread has it, so it needs no lock of its own.
+    let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(unavailable)?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(unavailable)?;
+    connection.pragma_update(None, "foreign_keys", true).map_err(unavailable)?;
+    connection.set_prepared_statement_cache_capacity(PREPARED);
+    Ok(connection)
+}
