@@ -2,15 +2,16 @@
 //! vocabulary; no words of an endpoint, a database or an upstream get out.
 
 use faregate_protocol::reason::Retry;
-use faregate_protocol::{PaymentRequired, Reason, SettleResponse, header as names};
+use faregate_protocol::{Reason, SettleResponse, header as names};
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::body::GateBody;
 use crate::challenge::FIRST_ERROR;
+use crate::challenge_page::Page;
 use crate::limits;
-use crate::version::{self, Version};
+use crate::version::Version;
 
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -146,21 +147,29 @@ impl Refusal {
     }
 
     /// What a challenge says in `error`.
-    pub(crate) fn challenge_error(&self) -> &str {
+    fn challenge_error(&self) -> &str {
         if self.code == Reason::PaymentRequired.code() { FIRST_ERROR } else { &self.code }
     }
 
-    /// The answer, with the fresh challenge that [`Refusal::challenged`] asks for.
-    pub(crate) fn into_response(self, challenge: Option<&PaymentRequired>) -> Response<GateBody> {
-        let body = match challenge {
-            Some(challenge) => version::challenge_body(challenge, self.payer.as_deref()),
-            None => self.body(),
-        };
-        let mut response = json_response(self.status, &body);
-        let headers = response.headers_mut();
-        if let Some(value) = challenge.and_then(header_value) {
-            headers.insert(PAYMENT_REQUIRED, value);
+    /// The answer without a challenge.
+    pub(crate) fn into_response(self) -> Response<GateBody> {
+        let body = self.body().to_string();
+        self.respond(body)
+    }
+
+    /// The answer with a fresh challenge for this URL, where [`Refusal::challenged`] asks for it.
+    pub(crate) fn with_challenge(self, page: &Page, url: &str) -> Response<GateBody> {
+        let challenge = page.write(url, self.challenge_error(), self.payer.as_deref());
+        let mut response = self.respond(challenge.body);
+        if let Some(value) = challenge.header {
+            response.headers_mut().insert(PAYMENT_REQUIRED, value);
         }
+        response
+    }
+
+    fn respond(self, body: String) -> Response<GateBody> {
+        let mut response = json_response(self.status, body);
+        let headers = response.headers_mut();
         if let Some(receipt) = self.receipt.as_deref() {
             self.version.put_receipt(headers, receipt);
         }
@@ -202,8 +211,8 @@ pub(crate) fn header_value<T: Serialize>(message: &T) -> Option<HeaderValue> {
     HeaderValue::try_from(text).ok()
 }
 
-fn json_response(status: u16, body: &Value) -> Response<GateBody> {
-    let mut response = Response::new(GateBody::full(body.to_string()));
+fn json_response(status: u16, body: String) -> Response<GateBody> {
+    let mut response = Response::new(GateBody::full(body));
     *response.status_mut() =
         StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();

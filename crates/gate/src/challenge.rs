@@ -13,12 +13,25 @@ pub const FIRST_ERROR: &str = "Payment required";
 /// resource's URL never depends on a `Host` header.
 #[must_use]
 pub fn challenge(origin: &Origin, route: &Route, uri: &Uri, error: &str) -> PaymentRequired {
-    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    required(route, url(origin, uri), error)
+}
+
+/// The resource's URL at the configured origin.
+pub(crate) fn url(origin: &Origin, uri: &Uri) -> String {
+    let text = origin.text();
+    let (origin, path) = (text.as_str(), uri.path());
+    match uri.query() {
+        Some(query) => [origin, path, "?", query].concat(),
+        None => [origin, path].concat(),
+    }
+}
+
+pub(crate) fn required(route: &Route, url: String, error: &str) -> PaymentRequired {
     PaymentRequired {
         x402_version: X402_VERSION,
         error: Some(error.to_owned()),
         resource: ResourceInfo {
-            url: format!("{}{}{query}", origin.text(), uri.path()),
+            url,
             description: route.description.clone(),
             mime_type: route.mime_type.clone(),
             service_name: None,

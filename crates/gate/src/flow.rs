@@ -17,6 +17,7 @@ use tracing::Instrument;
 
 use crate::answers::Refusal;
 use crate::body::{BoxError, GateBody};
+use crate::challenge;
 use crate::cors;
 use crate::gate::{Gate, Working};
 use crate::kept_answer::{self, Unreadable};
@@ -81,9 +82,11 @@ pub(crate) async fn priced(
     let mut response = match ended {
         Ok(response) => response,
         Err(refusal) => {
-            let challenge =
-                refusal.challenged.then(|| gate.challenge(&route, &uri, refusal.challenge_error()));
-            refusal.into_response(challenge.as_ref())
+            let page = gate.page(&route).filter(|_| refusal.challenged);
+            match page {
+                Some(page) => refusal.with_challenge(page, &challenge::url(&gate.origin, &uri)),
+                None => refusal.into_response(),
+            }
         }
     };
     if is_cross_origin {

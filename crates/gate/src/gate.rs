@@ -1,5 +1,6 @@
 //! The gate: the price table and what its flows need.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -7,15 +8,14 @@ use faregate_ledger::{
     Claim, ClaimState, ClaimStore, Claimed, DeferredClaim, DeferredStore, ExposureLimits, Hold,
     LedgerError, NewClaim,
 };
-use faregate_protocol::{Facilitator, PaymentKey, PaymentRequest, PaymentRequired};
+use faregate_protocol::{Facilitator, PaymentKey, PaymentRequest};
 use faregate_telemetry::Metrics;
-use http::Uri;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::backoff::Backoff;
 use crate::books::{self, Books, DeferredConfig};
-use crate::challenge::challenge;
+use crate::challenge_page::Page;
 use crate::config::{GateConfig, GateLimits};
 use crate::error::GateError;
 use crate::lease::Lease;
@@ -30,6 +30,8 @@ const MS_PER_SEC: u64 = 1000;
 pub struct Gate {
     pub(crate) origin: Origin,
     pub(crate) table: RouteTable,
+    /// By the names of the priced routes.
+    pages: HashMap<String, Page>,
     pub(crate) limits: GateLimits,
     pub(crate) facilitator_remembers: bool,
     pub(crate) lease_ms: u64,
@@ -63,8 +65,11 @@ impl Gate {
             return Err(fault);
         }
         let routes = config.routes.into_iter().map(Route::advertised).collect();
+        let table = RouteTable::new(routes, config.unmatched, origin.clone())?;
+        let priced = table.routes().filter(|route| route.is_priced());
         Ok(Self {
-            table: RouteTable::new(routes, config.unmatched, origin.clone())?,
+            pages: priced.map(|route| (route.name.clone(), Page::of(route))).collect(),
+            table,
             origin,
             limits: config.limits,
             facilitator_remembers: config.facilitator_remembers,
@@ -119,8 +124,9 @@ impl Gate {
         seated.then(|| Working { gate: Arc::clone(self) })
     }
 
-    pub(crate) fn challenge(&self, route: &Route, uri: &Uri, error: &str) -> PaymentRequired {
-        challenge(&self.origin, route, uri, error)
+    /// What a priced route of this gate asks for.
+    pub(crate) fn page(&self, route: &Route) -> Option<&Page> {
+        self.pages.get(&route.name)
     }
 
     /// Claims a payment; see [`ClaimStore::claim`].

@@ -46,6 +46,7 @@ mod backoff;
 mod body;
 mod books;
 mod challenge;
+mod challenge_page;
 mod config;
 mod cors;
 mod dispatch;

@@ -132,7 +132,7 @@ impl Inner {
         let peer = request.extensions().get::<PeerAddr>().copied();
         let id = request.extensions().get::<RequestId>().cloned();
         let Some(uri) = self.target(request.uri()) else {
-            return Refusal::of(Reason::AmbiguousPath).into_response(None);
+            return Refusal::of(Reason::AmbiguousPath).into_response();
         };
         *request.uri_mut() = uri;
         *request.version_mut() = http::Version::HTTP_11;
@@ -149,14 +149,14 @@ impl Inner {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => {
                 tracing::warn!(connect = error.is_connect(), "the application did not answer");
-                return Refusal::of(Reason::UpstreamUnavailable).into_response(None);
+                return Refusal::of(Reason::UpstreamUnavailable).into_response();
             }
-            Err(_) => return Refusal::of(Reason::UpstreamTimedOut).into_response(None),
+            Err(_) => return Refusal::of(Reason::UpstreamTimedOut).into_response(),
         };
         match (answer.status(), tunnel) {
             (StatusCode::SWITCHING_PROTOCOLS, Some(tunnel)) => tunnel.open(answer),
             (StatusCode::SWITCHING_PROTOCOLS, None) => {
-                Refusal::of(Reason::UpstreamUnavailable).into_response(None)
+                Refusal::of(Reason::UpstreamUnavailable).into_response()
             }
             _ => {
                 let mut answer = answer.map(GateBody::new);

@@ -86,7 +86,7 @@ async fn answer(gate: Arc<Gate>, mut request: Request<GateBody>, run: Run) -> Re
     let (parts, body) = request.into_parts();
     let decision = gate.table.decide(&parts);
     request = Request::from_parts(parts, body);
-    let refused = |reason| Refusal::of(reason).into_response(None);
+    let refused = |reason| Refusal::of(reason).into_response();
     match decision {
         Decision::Priced(route) => flow::priced(&gate, route, request, run).await,
         Decision::Free { near_price } => pass(request, near_price, run).await,
@@ -106,6 +106,6 @@ async fn pass(mut request: Request<GateBody>, near_price: bool, run: Run) -> Res
     }
     match run(request).await {
         Ok(response) => response,
-        Err(_) => Refusal::of(Reason::InternalError).into_response(None),
+        Err(_) => Refusal::of(Reason::InternalError).into_response(),
     }
 }

@@ -2,14 +2,10 @@
 //! (`flow/present.rs`); what goes out to its buyer gets the names of that version here. Nothing in
 //! between knows the difference.
 
-use faregate_protocol::{
-    PaymentRequired, Reason, SettleResponse, VerifyResponse, header as names, v1,
-};
+use faregate_protocol::{SettleResponse, VerifyResponse, header as names, v1};
 use http::{HeaderMap, HeaderName};
-use serde_json::{Value, json};
 
 use crate::answers::header_value;
-use crate::challenge::FIRST_ERROR;
 
 const PAYMENT_RESPONSE: HeaderName = HeaderName::from_static(names::PAYMENT_RESPONSE);
 const X_PAYMENT_RESPONSE: HeaderName = HeaderName::from_static(names::X_PAYMENT_RESPONSE);
@@ -56,25 +52,7 @@ impl Version {
     }
 }
 
-/// The body of a 402. Buyers of version 1 read nothing else, so it is a challenge of version 1
-/// where any option has a name there, and else that of the header, for people. `payer` is who a
-/// verdict was about.
-pub(crate) fn challenge_body(challenge: &PaymentRequired, payer: Option<&str>) -> Value {
-    let error = match challenge.error.as_deref().unwrap_or(FIRST_ERROR) {
-        FIRST_ERROR => v1::HEADER_MISSING.to_owned(),
-        code if code == Reason::NoMatchingRequirements.code() => v1::NO_MATCH.to_owned(),
-        code => code_v1(code),
-    };
-    let old = v1::PaymentRequiredV1::of(&error, &challenge.accepts, &challenge.resource);
-    let Some(old) = old else { return serde_json::to_value(challenge).unwrap_or(Value::Null) };
-    let mut body = serde_json::to_value(old).unwrap_or(Value::Null);
-    if let (Some(members), Some(payer)) = (body.as_object_mut(), payer) {
-        members.insert("payer".to_owned(), json!(payer));
-    }
-    body
-}
-
-fn code_v1(code: &str) -> String {
+pub(crate) fn code_v1(code: &str) -> String {
     let said = VerifyResponse {
         invalid_reason: Some(code.to_owned()),
         ..VerifyResponse::valid(String::new())
@@ -85,6 +63,7 @@ fn code_v1(code: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use faregate_protocol::Reason;
 
     #[test]
     fn two_versions_are_spoken() {

@@ -54,6 +54,12 @@ pub fn encode<T: Serialize>(message: &T) -> Result<String, serde_json::Error> {
     Ok(STANDARD.encode(serde_json::to_vec(message)?))
 }
 
+/// The header value for a message that is JSON already.
+#[must_use]
+pub fn encode_text(json: &str) -> String {
+    STANDARD.encode(json)
+}
+
 /// Reads a header value: size, alphabet, strict JSON, shape, in this order.
 ///
 /// # Errors

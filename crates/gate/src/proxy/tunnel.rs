@@ -42,7 +42,7 @@ impl Tunnel {
             .get(header::UPGRADE)
             .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(WEBSOCKET.as_bytes()));
         if !is_websocket {
-            return Refusal::of(Reason::UpgradeUnsupported).into_response(None);
+            return Refusal::of(Reason::UpgradeUnsupported).into_response();
         }
         let application = hyper::upgrade::on(&mut answer);
         tokio::spawn(async move {

@@ -1,0 +1,197 @@
+//! The challenge of a route as text, written once. A request brings three things to it: the URL, the
+//! reason, and the payer whom a refused verification was about.
+
+use faregate_protocol::{PaymentRequired, Reason, header as names, v1};
+use http::HeaderValue;
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::challenge::{FIRST_ERROR, required};
+use crate::route::Route;
+use crate::version;
+
+/// Header and body of a 402 for one route.
+pub(crate) struct Page {
+    header: Template,
+    body: Body,
+}
+
+/// Buyers of version 1 read nothing but the body, so it is a challenge of version 1 where any
+/// option has a name there, and else that of the header, for people.
+enum Body {
+    AsHeader,
+    V1(Template),
+}
+
+/// What a 402 says.
+pub(crate) struct Challenge {
+    /// Of `PAYMENT-REQUIRED`; none if it does not fit into a header.
+    pub(crate) header: Option<HeaderValue>,
+    /// JSON.
+    pub(crate) body: String,
+}
+
+impl Page {
+    /// Of a priced route.
+    pub(crate) fn of(route: &Route) -> Self {
+        let marks = Marks::new();
+        let challenge = required(route, marks.url.clone(), &marks.error);
+        let PaymentRequired { accepts, resource, .. } = &challenge;
+        let old = v1::PaymentRequiredV1::of(&marks.error, accepts, resource);
+        Self {
+            header: marks.cut(&challenge),
+            body: old.map_or(Body::AsHeader, |old| Body::V1(marks.cut(&old))),
+        }
+    }
+
+    /// For `url`; `error` is [`FIRST_ERROR`] or a reason code.
+    pub(crate) fn write(&self, url: &str, error: &str, payer: Option<&str>) -> Challenge {
+        let url = json(url);
+        let header = self.header.fill(&url, &json(error));
+        let body = match &self.body {
+            Body::AsHeader => header.clone(),
+            Body::V1(template) => with_payer(template.fill(&url, &json(&error_v1(error))), payer),
+        };
+        Challenge { header: HeaderValue::try_from(names::encode_text(&header)).ok(), body }
+    }
+}
+
+fn error_v1(error: &str) -> String {
+    match error {
+        FIRST_ERROR => v1::HEADER_MISSING.to_owned(),
+        code if code == Reason::NoMatchingRequirements.code() => v1::NO_MATCH.to_owned(),
+        code => version::code_v1(code),
+    }
+}
+
+fn with_payer(mut object: String, payer: Option<&str>) -> String {
+    if let Some(payer) = payer
+        && object.pop() == Some('}')
+    {
+        object.push_str(",\"payer\":");
+        object.push_str(&json(payer));
+        object.push('}');
+    }
+    object
+}
+
+/// A message with places left open.
+struct Template(Vec<Part>);
+
+enum Part {
+    Text(String),
+    Url,
+    Error,
+}
+
+impl Template {
+    fn fill(&self, url: &str, error: &str) -> String {
+        let texts = self.0.iter().map(|part| match part {
+            Part::Text(text) => text.as_str(),
+            Part::Url => url,
+            Part::Error => error,
+        });
+        let length = texts.clone().map(str::len).sum();
+        let mut filled = String::with_capacity(length);
+        filled.extend(texts);
+        filled
+    }
+}
+
+/// Texts that stand for what is left open; nothing in a configuration is equal to them.
+struct Marks {
+    url: String,
+    error: String,
+}
+
+impl Marks {
+    fn new() -> Self {
+        Self { url: Uuid::new_v4().to_string(), error: Uuid::new_v4().to_string() }
+    }
+
+    fn cut<T: Serialize>(&self, message: &T) -> Template {
+        let text = json(message);
+        let (url, error) = (json(&self.url), json(&self.error));
+        let mut parts = Vec::new();
+        for (index, piece) in text.split(url.as_str()).enumerate() {
+            if index > 0 {
+                parts.push(Part::Url);
+            }
+            for (index, piece) in piece.split(error.as_str()).enumerate() {
+                if index > 0 {
+                    parts.push(Part::Error);
+                }
+                parts.push(Part::Text(piece.to_owned()));
+            }
+        }
+        Template(parts)
+    }
+}
+
+/// These messages have no member that JSON cannot hold.
+fn json<T: Serialize + ?Sized>(value: &T) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use faregate_protocol::{Network, PaymentRequirements};
+    use proptest::prelude::*;
+    use serde_json::{Value, json as value};
+
+    fn option(network: &str) -> PaymentRequirements {
+        PaymentRequirements {
+            scheme: "exact".to_owned(),
+            network: network.parse::<Network>().unwrap(),
+            amount: 10_000.into(),
+            asset: "0x036CbD53842c5426634e7929541eC2318f3dCF7e".to_owned(),
+            pay_to: "0x209693Bc6afc0C5328bA36FaF03C514EF312287C".to_owned(),
+            max_timeout_seconds: 60.into(),
+            extra: value!({"name": "USDC", "version": "2"}).as_object().cloned(),
+        }
+    }
+
+    fn route(networks: &[&str], description: &str) -> Route {
+        let options = networks.iter().map(|network| option(network)).collect();
+        let mut route = Route::priced("weather", "GET /weather", options);
+        route.description = description.to_owned();
+        route
+    }
+
+    /// The same, made from its parts each time.
+    fn built(route: &Route, url: &str, error: &str, payer: Option<&str>) -> (String, Value) {
+        let challenge = required(route, url.to_owned(), error);
+        let header = names::encode(&challenge).unwrap();
+        let old =
+            v1::PaymentRequiredV1::of(&error_v1(error), &challenge.accepts, &challenge.resource);
+        let Some(old) = old else { return (header, serde_json::to_value(&challenge).unwrap()) };
+        let mut body = serde_json::to_value(old).unwrap();
+        if let Some(payer) = payer {
+            body["payer"] = value!(payer);
+        }
+        (header, body)
+    }
+
+    proptest! {
+        #[test]
+        fn a_filled_page_is_what_building_it_makes(
+            path in "/[ -~]{0,40}",
+            error in "[a-z_\"\\\\]{1,20}|Payment required|no_matching_requirements",
+            payer in prop::option::of("0x[0-9a-f]{4}|\""),
+            description in "\\PC{0,30}",
+            known_to_v1 in any::<bool>(),
+        ) {
+            let networks: &[&str] = match known_to_v1 {
+                true => &["eip155:84532", "eip155:8453", "eip155:777"],
+                false => &["eip155:777"],
+            };
+            let route = route(networks, &description);
+            let url = format!("https://api.example.com{path}");
+            let page = Page::of(&route).write(&url, &error, payer.as_deref());
+            let (header, body) = built(&route, &url, &error, payer.as_deref());
+            prop_assert_eq!(page.header.unwrap(), header.as_str());
+            prop_assert_eq!(page.body, body.to_string());
+        }
+    }
+}
