@@ -24,10 +24,9 @@ pub(crate) fn remove(headers: &mut HeaderMap) {
         .flat_map(|value| value.split(','))
         .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
         .collect();
-    for name in named {
+    let meant = |name: &&HeaderName| NAMES.contains(&name.as_str()) || named.contains(name);
+    let meant: Vec<HeaderName> = headers.keys().filter(meant).cloned().collect();
+    for name in meant {
         headers.remove(name);
-    }
-    for name in NAMES {
-        headers.remove(*name);
     }
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use faregate_protocol::Reason;
 use faregate_telemetry::RequestId;
+use http::uri::{Authority, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, header};
 use tower::Service;
 use url::Url;
@@ -64,10 +65,12 @@ pub struct ReverseProxy(Arc<Inner>);
 
 struct Inner {
     client: HttpClient,
-    /// `scheme://authority` of the application.
-    base: String,
-    host: HeaderValue,
-    config: ProxyConfig,
+    /// Of the application.
+    scheme: Scheme,
+    authority: Authority,
+    /// What it is told in `Host`, `X-Forwarded-Host` and `X-Forwarded-Proto`.
+    told: [(HeaderName, HeaderValue); 3],
+    head_timeout: Duration,
 }
 
 /// Future of a forwarded request.
@@ -83,8 +86,19 @@ impl ReverseProxy {
         let origin = Self::check_upstream(upstream)?;
         let fail = || unusable(upstream);
         let client = HttpClient::new(origin.scheme() == "https", config.connect_timeout)?;
-        let host = HeaderValue::from_str(origin.authority()).map_err(|_| fail())?;
-        Ok(Self(Arc::new(Inner { client, base: origin.text(), host, config })))
+        let value = |text: &str| HeaderValue::from_str(text).map_err(|_| fail());
+        let told = [
+            (header::HOST, value(origin.authority())?),
+            (FORWARDED_HOST, value(config.origin.authority())?),
+            (FORWARDED_PROTO, value(config.origin.scheme())?),
+        ];
+        Ok(Self(Arc::new(Inner {
+            client,
+            scheme: origin.scheme().parse().map_err(|_| fail())?,
+            authority: origin.authority().parse().map_err(|_| fail())?,
+            told,
+            head_timeout: config.head_timeout,
+        })))
     }
 
     /// Reads the URL of an application without connecting to it.
@@ -107,7 +121,8 @@ fn unusable(upstream: &Url) -> ClientError {
 
 impl std::fmt::Debug for ReverseProxy {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ReverseProxy").field("upstream", &self.0.base).finish_non_exhaustive()
+        let upstream = format_args!("{}://{}", self.0.scheme, self.0.authority);
+        f.debug_struct("ReverseProxy").field("upstream", &upstream).finish_non_exhaustive()
     }
 }
 
@@ -145,7 +160,7 @@ impl Inner {
             tunnel.ask(request.headers_mut());
         }
         let sending = self.client.send(request);
-        let answer = match tokio::time::timeout(self.config.head_timeout, sending).await {
+        let answer = match tokio::time::timeout(self.head_timeout, sending).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => {
                 tracing::warn!(connect = error.is_connect(), "the application did not answer");
@@ -168,8 +183,12 @@ impl Inner {
 
     /// The application's URL with the path and query that were judged, byte for byte.
     fn target(&self, uri: &Uri) -> Option<Uri> {
-        let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
-        format!("{}{}{query}", self.base, uri.path()).parse().ok()
+        let path = uri.path_and_query().filter(|path| path.as_str().starts_with('/'))?;
+        let mut parts = http::uri::Parts::default();
+        parts.scheme = Some(self.scheme.clone());
+        parts.authority = Some(self.authority.clone());
+        parts.path_and_query = Some(path.clone());
+        Uri::from_parts(parts).ok()
     }
 
     fn prepare(&self, headers: &mut HeaderMap, peer: Option<PeerAddr>) {
@@ -178,18 +197,12 @@ impl Inner {
         request_headers::remove(headers, |name| {
             UNTRUSTED.contains(&name) || name.starts_with(UNTRUSTED_PREFIX)
         });
-        headers.insert(header::HOST, self.host.clone());
-        let origin = &self.config.origin;
-        let peer = peer.map(|PeerAddr(address)| address.ip().to_string());
-        let told = [
-            (FORWARDED_HOST, Some(origin.authority().to_owned())),
-            (FORWARDED_PROTO, Some(origin.scheme().to_owned())),
-            (FORWARDED_FOR, peer),
-        ];
-        for (name, text) in told {
-            if let Some(value) = text.and_then(|text| HeaderValue::try_from(text).ok()) {
-                headers.insert(name, value);
-            }
+        for (name, value) in &self.told {
+            headers.insert(name, value.clone());
+        }
+        let peer = peer.map(|PeerAddr(address)| HeaderValue::try_from(address.ip().to_string()));
+        if let Some(Ok(value)) = peer {
+            headers.insert(FORWARDED_FOR, value);
         }
     }
 }

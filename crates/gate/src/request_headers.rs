@@ -55,8 +55,11 @@ pub(crate) fn tell_id(headers: &mut HeaderMap, id: &RequestId) {
 /// Removes those that are meant. Some servers read `X_Name` as `X-Name`, so both spellings are
 /// looked at as one.
 pub(crate) fn remove(headers: &mut HeaderMap, is_meant: impl Fn(&str) -> bool) {
-    let meant: Vec<HeaderName> =
-        headers.keys().filter(|name| is_meant(&name.as_str().replace('_', "-"))).cloned().collect();
+    let meant = |name: &&HeaderName| match name.as_str() {
+        name if name.contains('_') => is_meant(&name.replace('_', "-")),
+        name => is_meant(name),
+    };
+    let meant: Vec<HeaderName> = headers.keys().filter(meant).cloned().collect();
     for name in meant {
         headers.remove(name);
     }
