@@ -16,8 +16,10 @@ use crate::Engine;
 use crate::desk::Desk;
 use crate::verify::CHAIN_DOWN;
 
-/// A wait looks at the ledger this often even if nobody wakes it.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// A wait looks at the ledger this often even if nobody wakes it, and ever more rarely: a look
+/// costs as much as a step of the payment does.
+const FIRST_LOOK: Duration = Duration::from_millis(250);
+const SELDOM: Duration = Duration::from_secs(2);
 
 const LEDGER_DOWN: FacilitatorError =
     FacilitatorError::Unavailable(Reason::LedgerUnavailable.code());
@@ -201,6 +203,7 @@ impl<'a> Call<'a> {
     async fn wait(&self, mut stored: Settlement) -> Result<SettleResponse, FacilitatorError> {
         let key = stored.new.key;
         let waiting = self.desk.wakers.wait(key);
+        let mut pause = FIRST_LOOK;
         loop {
             let woken = waiting.notified();
             stored = self.read(&key).await.unwrap_or(stored);
@@ -211,8 +214,10 @@ impl<'a> Call<'a> {
             if now >= self.deadline {
                 return Ok(self.pending(&stored));
             }
-            let look = self.deadline.min(now + LOOK_EVERY);
-            let _ = tokio::time::timeout_at(look, woken).await;
+            let look = self.deadline.min(now + pause);
+            if tokio::time::timeout_at(look, woken).await.is_err() {
+                pause = SELDOM.min(pause.saturating_mul(2));
+            }
         }
     }
 

@@ -7,12 +7,12 @@
 
 use std::sync::Arc;
 
-use faregate_ledger::{ClaimState, StoredAnswer};
+use faregate_ledger::ClaimState;
 use faregate_protocol::{Reason, SettleResponse};
 use faregate_telemetry::crash_point;
 use futures::future::BoxFuture;
 use http::{Request, Response, header};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 use tracing::Instrument;
 
 use crate::answers::Refusal;
@@ -32,6 +32,7 @@ mod held_back;
 mod known;
 mod outcome;
 mod present;
+mod ready;
 mod run;
 pub(crate) mod settle;
 mod verify;
@@ -40,6 +41,7 @@ use held_back::Room;
 use known::Standing;
 use outcome::Outcome;
 pub(crate) use present::Presented;
+use ready::Ready;
 use run::Ran;
 pub(crate) use verify::Seen;
 
@@ -57,16 +59,6 @@ enum End {
     Repeated { answer: Response<GateBody>, transaction: String },
     /// The application's own failure; nothing is granted.
     Failed(Response<GateBody>),
-}
-
-/// An answer that waits for its grant.
-struct Ready {
-    lease: Lease,
-    answer: StoredAnswer,
-    receipt: SettleResponse,
-    version: Version,
-    /// Who asks for the money once the answer was granted.
-    asks_later: Option<Arc<Notify>>,
 }
 
 /// Answers a request on a priced route.
@@ -125,9 +117,11 @@ async fn pursue_detached(
         let _working = working;
         let ended = pursue(&task_gate, presented, run).await;
         outcome.worked(&ended);
-        // Without a receiver the answer is dropped, and with it the lease: the claim stays where
-        // it is and the buyer's retry goes on from there.
-        let _ = send.send((ended, outcome));
+        // Without a receiver the answer is dropped, once it is kept, and with it the lease: the
+        // claim stays where it is and the buyer's retry goes on from there.
+        if let Err((Ok(End::Ready(mut ready)), _outcome)) = send.send((ended, outcome)) {
+            ready.keep().await;
+        }
     };
     tokio::spawn(flow.in_current_span());
     let Ok((ended, mut outcome)) = receive.await else {
@@ -146,29 +140,6 @@ async fn pursue_detached(
         Err(refusal) => Err(refusal),
     };
     answered.map_err(|refusal| refusal.in_version(version))
-}
-
-impl Ready {
-    /// The compare-and-set on disk after which the first byte may leave.
-    async fn grant(self) -> Result<Response<GateBody>, Refusal> {
-        let Self { lease, answer, receipt, version, asks_later } = self;
-        let answer = with_receipt(lease.open(answer).await, &receipt, version)?;
-        match lease.grant().await {
-            Ok(()) => {
-                if let Some(dispatcher) = asks_later {
-                    dispatcher.notify_one();
-                }
-                crash_point!("G12", soon);
-                Ok(answer)
-            }
-            Err(stop) => {
-                if let Stop::Ledger(error) = stop {
-                    tracing::error!(%error, "a grant could not be stored");
-                }
-                Err(Refusal::pending(settle::unproven(&receipt)))
-            }
-        }
-    }
 }
 
 /// What was kept, as it goes out to a buyer of this version. What cannot be read now is not lost.
@@ -197,7 +168,7 @@ async fn pursue(gate: &Arc<Gate>, presented: Presented, run: Run) -> Result<End,
         Standing::Ready { lease, receipt, answer } => {
             let asks_later = (!receipt.success).then(|| gate.dispatcher()).flatten();
             let receipt = *receipt;
-            Ok(End::Ready(Box::new(Ready { lease, answer, receipt, version, asks_later })))
+            Ok(End::Ready(Ready::kept(lease, answer, receipt, version, asks_later)))
         }
         Standing::Unserved { lease, receipt, from } => {
             unserved(gate, presented, run, (lease, from), *receipt).await
@@ -224,7 +195,8 @@ async fn fresh(gate: &Arc<Gate>, presented: Presented, run: Run) -> Result<End, 
     run_first(gate, presented, run, lease, on_the_books).await
 }
 
-/// Run, keep the answer, and settle unless the money is on the books and follows.
+/// Run, keep the answer, and settle; where the money is on the books it follows, and the answer is
+/// kept with its grant.
 async fn run_first(
     gate: &Arc<Gate>,
     presented: Presented,
@@ -241,16 +213,17 @@ async fn run_first(
     let ran = run::run(gate, presented, run, Room::MemoryAndLedger, &lease).await;
     match ran.map_err(nothing_sent)? {
         Ran::Good(answer) => {
+            if on_the_books {
+                let receipt = receipt::pending(&asked.payment_requirements.network, "", &payer);
+                let (asks_later, held) = (gate.dispatcher(), (answer, asked));
+                let ready = Ready::on_the_books(lease, held, receipt, version, asks_later);
+                return Ok(End::Ready(ready));
+            }
             crash_point!("G6");
             lease.keep(&answer, &asked).await.map_err(nothing_sent)?;
             crash_point!("G7");
-            let (receipt, asks_later) = if on_the_books {
-                let network = &asked.payment_requirements.network;
-                (receipt::pending(network, "", &payer), gate.dispatcher())
-            } else {
-                (settle::first(gate, &mut lease, &asked, &payer).await?, None)
-            };
-            Ok(End::Ready(Box::new(Ready { lease, answer, receipt, version, asks_later })))
+            let receipt = settle::first(gate, &mut lease, &asked, &payer).await?;
+            Ok(End::Ready(Ready::kept(lease, answer, receipt, version, None)))
         }
         Ran::Failed(answer) => {
             release(&mut lease, "handler_failed").await?;
@@ -301,10 +274,7 @@ async fn paid_before(
         return Err(owe(lease, ClaimState::Settled, &receipt, why).await);
     }
     match run::run(gate, presented, run, Room::Memory, &lease).await {
-        Ok(Ran::Good(answer)) => {
-            let asks_later = None;
-            Ok(End::Ready(Box::new(Ready { lease, answer, receipt, version, asks_later })))
-        }
+        Ok(Ran::Good(answer)) => Ok(End::Ready(Ready::kept(lease, answer, receipt, version, None))),
         Ok(Ran::Failed(mut answer)) => {
             // Still redeemable: the receipt tells the buyer not to pay again.
             version.put_receipt(answer.headers_mut(), &receipt);

@@ -126,8 +126,9 @@ impl Lease {
         held(self.store.keep_answer(&self.hold, answer, request).await)
     }
 
-    /// SETTLED, ANSWERED or DEFERRED to GRANTED, once for ever. Anything but `Ok` means: send nothing. Where the ledger
-    /// stored it all the same, the buyer's retry gets the answer that was kept.
+    /// SETTLED, ANSWERED or DEFERRED to GRANTED, once for ever. Anything but `Ok` means: send
+    /// nothing. Where the ledger stored it all the same, the buyer's retry gets the answer that was
+    /// kept.
     ///
     /// A client that hangs up meanwhile does not break it off: a statement that is dropped half-way
     /// can cost the ledger its connection.
@@ -136,9 +137,25 @@ impl Lease {
         granting.await.unwrap_or(Err(Stop::Lost))
     }
 
+    /// VERIFIED to GRANTED with the answer, of a claim on the books, in one write. As for
+    /// [`grant`](Self::grant): anything but `Ok` means to send nothing.
+    pub(crate) async fn grant_with(self, answer: StoredAnswer) -> Result<(), Stop> {
+        let granting = tokio::spawn(self.granted_with(answer).in_current_span());
+        granting.await.unwrap_or(Err(Stop::Lost))
+    }
+
+    async fn granted_with(mut self, answer: StoredAnswer) -> Result<(), Stop> {
+        crash_point!("G6");
+        let grant_id = Uuid::now_v7();
+        let granted = held(self.store.grant_deferred(&self.hold, &answer, grant_id).await);
+        crash_point!("G11");
+        self.ended = granted.is_ok();
+        granted
+    }
+
     async fn granted(mut self) -> Result<(), Stop> {
         crash_point!("G10");
-        let granted = held(self.store.grant(&self.hold, Uuid::new_v4()).await);
+        let granted = held(self.store.grant(&self.hold, Uuid::now_v7()).await);
         crash_point!("G11");
         self.ended = granted.is_ok();
         granted

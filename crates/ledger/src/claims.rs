@@ -204,6 +204,20 @@ pub trait ClaimStore: PartStore {
     /// [`LedgerError`]: send nothing.
     async fn grant(&self, hold: &Hold, grant_id: Uuid) -> Result<bool, LedgerError>;
 
+    /// VERIFIED to GRANTED of a claim that is on the books: what [`keep_answer`](Self::keep_answer)
+    /// and [`grant`](Self::grant) do, in one transaction. Its payment is kept since the claim.
+    /// `false`: no grant and nothing kept, send nothing.
+    ///
+    /// # Errors
+    /// [`LedgerError`]: send nothing; it may be kept and granted. [`LedgerError::Corrupt`] for a
+    /// body in parts that are not all there.
+    async fn grant_deferred(
+        &self,
+        hold: &Hold,
+        answer: &StoredAnswer,
+        grant_id: Uuid,
+    ) -> Result<bool, LedgerError>;
+
     /// Claims in one of `states` that nobody holds, oldest first.
     ///
     /// # Errors

@@ -48,8 +48,7 @@ pub(super) async fn serve(
             crash_point!("G6");
             lease.keep(&answer, &asked).await.map_err(unproven)?;
             crash_point!("G7");
-            let asks_later = None;
-            Ok(End::Ready(Box::new(Ready { lease, answer, receipt, version, asks_later })))
+            Ok(End::Ready(Ready::kept(lease, answer, receipt, version, None)))
         }
         Ran::Failed(mut answer) => {
             let owed = owe(lease, ClaimState::Executing, &receipt, "handler_failed").await;

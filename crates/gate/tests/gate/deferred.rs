@@ -10,11 +10,14 @@ use faregate_protocol::{Amount, FacilitatorError};
 use futures::future::join_all;
 use http::Response;
 use serde_json::Value;
+use tower::ServiceExt;
 
-use crate::faulty_ledger::{FaultyLedger, When};
+use crate::faulty_ledger::{FaultyLedger, Latch, When};
 use crate::payment::{fresh, key, now, requirements};
 use crate::scripted_facilitator::{Outcome, TRANSACTION};
-use crate::world::{Resource, SECRET, World, answering, config, on_both_stores, priced_route};
+use crate::world::{
+    Resource, SECRET, World, answering, config, on_both_stores, priced_route, request,
+};
 
 on_both_stores! {
     the_answer_leaves_before_the_money_and_a_repeat_tells_where_it_is
@@ -169,8 +172,9 @@ async fn without_books_the_money_moves_first(store: Arc<dyn DeferredStore>) {
 
 async fn what_was_kept_and_not_granted_is_granted_later_or_given_up(store: Arc<dyn DeferredStore>) {
     for too_late in [false, true] {
-        // Look up, claim, DEFERRED; the grant is the fourth call.
-        let faulty = Arc::new(FaultyLedger::new(store.clone(), When::Before, 3, 1));
+        // Its client goes away when the payment is claimed: after the look up, the second call.
+        let latch = Latch::closed();
+        let waiting = Arc::new(FaultyLedger::waiting(store.clone(), When::After, 1, &latch));
         let mut config = roomy();
         let payment = if too_late { ending_in(17) } else { fresh() };
         if let Some(deferred) = &mut config.deferred {
@@ -178,8 +182,14 @@ async fn what_was_kept_and_not_granted_is_granted_later_or_given_up(store: Arc<d
         }
         config.routes[0].upstream_timeout = Duration::from_secs(1);
         config.limits.settle_timeout = Duration::from_millis(50);
-        let world = World::with_books(faulty, config, answering(SECRET));
-        world.pay("/weather", &payment).await.expect_refusal(503, "settlement_pending");
+        let world = World::with_books(waiting, config, answering(SECRET));
+        let asked = world.service().oneshot(request("GET", "/weather", Some(&payment)));
+        tokio::select! {
+            _ = asked => panic!("nobody waited"),
+            () = latch.reached() => {}
+        }
+        latch.open();
+        assert!(world.gate.wait_idle(Duration::from_secs(5)).await);
         world.until_unheld(&key(&payment)).await;
         assert_eq!(world.state(&key(&payment)).await, Some(ClaimState::Deferred));
         world.gate.dispatch_once().await;

@@ -191,6 +191,15 @@ impl<S: ClaimStore + ?Sized> ClaimStore for FaultyLedger<S> {
         self.call(self.inner.grant(hold, grant_id)).await
     }
 
+    async fn grant_deferred(
+        &self,
+        hold: &Hold,
+        answer: &StoredAnswer,
+        grant_id: Uuid,
+    ) -> Result<bool, LedgerError> {
+        self.call(self.inner.grant_deferred(hold, answer, grant_id)).await
+    }
+
     async fn unheld_claims(
         &self,
         states: &[ClaimState],

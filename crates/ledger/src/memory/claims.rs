@@ -225,6 +225,43 @@ impl ClaimStore for MemoryLedger {
         Ok(true)
     }
 
+    async fn grant_deferred(
+        &self,
+        hold: &Hold,
+        answer: &StoredAnswer,
+        grant_id: Uuid,
+    ) -> Result<bool, LedgerError> {
+        use ClaimState::{Deferred, Granted, Verified};
+        let (mut rows, now) = self.open();
+        let taken = rows.grants.contains(&grant_id);
+        let is_deferred = rows.is_waiting(&hold.key);
+        let row = rows.claims.get_mut(&hold.key).filter(|row| {
+            row.state == Verified && row.token == hold.token && !row.granted && is_deferred
+        });
+        let Some(row) = row else { return Ok(false) };
+        if taken {
+            return Err(refused("claims.grant_id"));
+        }
+        if !is_whole(row, answer) {
+            return Err(LedgerError::Corrupt { what: "kept_parts" });
+        }
+        let request = row.kept_request.clone();
+        let request = request.ok_or(LedgerError::Corrupt { what: "kept_requests" })?;
+        row.state = Granted;
+        row.granted = true;
+        row.updated_at_ms = now;
+        row.kept = Some((answer.clone(), request));
+        rows.grants.insert(grant_id);
+        rows.make_due(now, &hold.key);
+        for (from, to, evidence) in [
+            (Verified, Deferred, json!({ "answer_bytes": answer.body.size() })),
+            (Deferred, Granted, json!({ "grant_id": grant_id })),
+        ] {
+            rows.note(now, GATE, &hold.key, (from.name(), to.name()), &evidence);
+        }
+        Ok(true)
+    }
+
     async fn unheld_claims(
         &self,
         states: &[ClaimState],

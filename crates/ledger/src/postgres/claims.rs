@@ -180,6 +180,17 @@ impl ClaimStore for PostgresLedger {
         self.retried(|| grants::grant(self, hold, grant_id)).await
     }
 
+    async fn grant_deferred(
+        &self,
+        hold: &Hold,
+        answer: &StoredAnswer,
+        grant_id: Uuid,
+    ) -> Result<bool, LedgerError> {
+        let sealed = kept::sealed_answer(self, hold, answer)?;
+        let grant = || grants::grant_deferred(self, hold, (&sealed, &answer.body), grant_id);
+        self.retried(grant).await
+    }
+
     async fn unheld_claims(
         &self,
         states: &[ClaimState],

@@ -21,7 +21,7 @@ const KEEP: &str = concat!(
 const ANSWER: &str = "select payment_key, answer as it from kept where payment_key = $1";
 
 const REQUEST: &str = "select payment_key, request as it from kept where payment_key = $1 \
-     union all select payment_key, request as it from kept_requests where payment_key = $1 limit 1";
+     and length(request) > 0 union all select payment_key, request as it from kept_requests where payment_key = $1 limit 1";
 
 const PUT_REQUEST: &str = concat!(
     "insert into kept_requests (payment_key, request, kept_at_ms) values ($1, $2, ",
@@ -117,10 +117,35 @@ pub(super) async fn keep(
     answer: &StoredAnswer,
     request: &PaymentRequest,
 ) -> Result<bool, LedgerError> {
-    let row = hold.key.0;
     let request = sealed_request(ledger, &hold.key, request)?;
-    let sealed = ledger.sealer.seal(Sealed::Answer, &row, &answer.to_bytes()?)?;
+    let sealed = sealed_answer(ledger, hold, answer)?;
     ledger.retried(|| store(ledger, hold, (&request, &sealed), &answer.body)).await
+}
+
+pub(super) fn sealed_answer(
+    ledger: &PostgresLedger,
+    hold: &Hold,
+    answer: &StoredAnswer,
+) -> Result<Vec<u8>, LedgerError> {
+    ledger.sealer.seal(Sealed::Answer, &hold.key.0, &answer.to_bytes()?)
+}
+
+/// An answer with the payment, which is empty where that is kept already, in the caller's
+/// transaction.
+pub(super) async fn put_answer(
+    tx: &mut Transaction<'static, Postgres>,
+    hold: &Hold,
+    (request, answer): (&[u8], &[u8]),
+    body: &StoredBody,
+) -> Result<(), Failure> {
+    if let Some(body) = in_parts(body)
+        && !parts::are_all_there(&mut **tx, &hold.key, body).await?
+    {
+        return Err(LedgerError::Corrupt { what: "kept_parts" }.into());
+    }
+    let query = sqlx::query(KEEP).bind(hold.key.0.as_slice()).bind(request).bind(answer);
+    query.execute(&mut **tx).await?;
+    Ok(())
 }
 
 fn in_parts(body: &StoredBody) -> Option<&BodyParts> {
@@ -141,13 +166,7 @@ async fn store(
     if !step(&mut tx, hold, (from, to), None).await? {
         return Ok(false);
     }
-    if let Some(body) = in_parts(body)
-        && !parts::are_all_there(&mut *tx, &hold.key, body).await?
-    {
-        return Err(LedgerError::Corrupt { what: "kept_parts" }.into());
-    }
-    let query = sqlx::query(KEEP).bind(hold.key.0.as_slice()).bind(request).bind(answer);
-    query.execute(&mut *tx).await?;
+    put_answer(&mut tx, hold, (request, answer), body).await?;
     let evidence = json!({ "answer_bytes": body.size() });
     journal(&mut tx, GATE, &hold.key, (from.name(), to.name()), &evidence).await?;
     tx.commit().await?;

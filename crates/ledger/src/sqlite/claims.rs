@@ -198,6 +198,15 @@ impl ClaimStore for SqliteLedger {
         grants::grant(self, hold, grant_id).await
     }
 
+    async fn grant_deferred(
+        &self,
+        hold: &Hold,
+        answer: &StoredAnswer,
+        grant_id: Uuid,
+    ) -> Result<bool, LedgerError> {
+        grants::grant_deferred(self, hold, answer, grant_id).await
+    }
+
     async fn unheld_claims(
         &self,
         states: &[ClaimState],

@@ -26,6 +26,8 @@ pub(super) fn to_write(path: &Path) -> Result<Connection, LedgerError> {
     for (setting, value) in [("journal_mode", "wal"), ("synchronous", "full")] {
         connection.pragma_update(None, setting, value).map_err(unavailable)?;
     }
+    // What a savepoint sets aside needs no file.
+    connection.pragma_update(None, "temp_store", "memory").map_err(unavailable)?;
     // A negative size is in KiB.
     for (setting, value) in [("cache_size", -CACHE_KIB), ("wal_autocheckpoint", CHECKPOINT_PAGES)] {
         connection.pragma_update(None, setting, value).map_err(unavailable)?;

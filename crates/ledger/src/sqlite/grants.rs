@@ -7,8 +7,8 @@ use uuid::Uuid;
 use super::asking::Turn;
 use super::claims::{ACTOR, SUBJECT};
 use super::statements::{column, journal, now_ms, one, run};
-use super::{SqliteLedger, exposure};
-use crate::{ClaimState, Hold, LedgerError};
+use super::{SqliteLedger, exposure, kept};
+use crate::{ClaimState, Hold, LedgerError, StoredAnswer};
 
 const GRANT: &str = concat!(
     "update claims set state = 4, grant_id = ?, granted_at_ms = ",
@@ -43,6 +43,34 @@ pub(super) async fn grant(
             let states = (from.name(), ClaimState::Granted.name());
             let evidence = json!({ "grant_id": grant_id });
             journal(tx, ACTOR, SUBJECT, &hold.key, states, &evidence)?;
+            Ok(Turn::Kept(true))
+        })
+        .await
+}
+
+pub(super) async fn grant_deferred(
+    ledger: &SqliteLedger,
+    hold: &Hold,
+    answer: &StoredAnswer,
+    grant_id: Uuid,
+) -> Result<bool, LedgerError> {
+    use ClaimState::{Deferred, Granted, Verified};
+    let hold = *hold;
+    let keeping = kept::Keeping::of(ledger, &hold, answer)?;
+    ledger
+        .write(move |tx| {
+            let key = hold.key.0.as_slice();
+            let values = params![grant_id.to_string(), key, Verified.number(), hold.token];
+            if run(tx, GRANT, values)? != 1 || !exposure::make_due(tx, &hold.key)? {
+                return Ok(Turn::TakenBack(false));
+            }
+            let size = keeping.put(tx, &hold, &[])?;
+            for (from, to, evidence) in [
+                (Verified, Deferred, json!({ "answer_bytes": size })),
+                (Deferred, Granted, json!({ "grant_id": grant_id })),
+            ] {
+                journal(tx, ACTOR, SUBJECT, &hold.key, (from.name(), to.name()), &evidence)?;
+            }
             Ok(Turn::Kept(true))
         })
         .await

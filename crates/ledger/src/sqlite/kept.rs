@@ -11,7 +11,7 @@ use super::asking::Turn;
 use super::statements::{blob, bytes32, column, journal, now_ms, one, run, signed};
 use super::{SqliteLedger, claims, parts};
 use crate::sealing::Sealed;
-use crate::{ClaimState, Hold, LedgerError, StoredAnswer, StoredBody};
+use crate::{BodyParts, ClaimState, Hold, LedgerError, StoredAnswer, StoredBody};
 
 const KEEP: &str = concat!(
     "insert into kept (payment_key, request, answer, kept_at_ms) values (?, ?, ?, ",
@@ -102,6 +102,45 @@ pub(super) async fn settle_first(
         .await
 }
 
+/// An answer that is about to be kept.
+pub(super) struct Keeping {
+    sealed: Vec<u8>,
+    size: u64,
+    in_parts: Option<BodyParts>,
+}
+
+impl Keeping {
+    pub(super) fn of(
+        ledger: &SqliteLedger,
+        hold: &Hold,
+        answer: &StoredAnswer,
+    ) -> Result<Self, LedgerError> {
+        let sealed = ledger.sealer.seal(Sealed::Answer, &hold.key.0, &answer.to_bytes()?)?;
+        let in_parts = match &answer.body {
+            StoredBody::Parts(body) => Some(*body),
+            StoredBody::Whole(_) => None,
+        };
+        Ok(Self { sealed, size: answer.body.size(), in_parts })
+    }
+
+    /// Keeps it with the sealed request, which is empty where that is kept already. Returns the
+    /// size of the body.
+    pub(super) fn put(
+        &self,
+        tx: &Connection,
+        hold: &Hold,
+        request: &[u8],
+    ) -> Result<u64, LedgerError> {
+        if let Some(body) = &self.in_parts
+            && !parts::are_all_there(tx, &hold.key, body)?
+        {
+            return Err(LedgerError::Corrupt { what: "kept_parts" });
+        }
+        run(tx, KEEP, params![hold.key.0.as_slice(), request, self.sealed])?;
+        Ok(self.size)
+    }
+}
+
 pub(super) async fn keep(
     ledger: &SqliteLedger,
     hold: &Hold,
@@ -109,12 +148,7 @@ pub(super) async fn keep(
     request: &PaymentRequest,
 ) -> Result<bool, LedgerError> {
     let request = sealed_request(ledger, &hold.key, request)?;
-    let size = answer.body.size();
-    let sealed = ledger.sealer.seal(Sealed::Answer, &hold.key.0, &answer.to_bytes()?)?;
-    let in_parts = match &answer.body {
-        StoredBody::Parts(body) => Some(*body),
-        _ => None,
-    };
+    let keeping = Keeping::of(ledger, hold, answer)?;
     let hold = *hold;
     ledger
         .write(move |tx| {
@@ -122,12 +156,7 @@ pub(super) async fn keep(
             if !claims::step(tx, &hold, from, to, None)? {
                 return Ok(Turn::TakenBack(false));
             }
-            if let Some(body) = in_parts
-                && !parts::are_all_there(tx, &hold.key, &body)?
-            {
-                return Err(LedgerError::Corrupt { what: "kept_parts" });
-            }
-            run(tx, KEEP, params![hold.key.0.as_slice(), request, sealed])?;
+            let size = keeping.put(tx, &hold, &request)?;
             let evidence = json!({ "answer_bytes": size });
             journal(tx, "gate", "claim", &hold.key, (from.name(), to.name()), &evidence)?;
             Ok(Turn::Kept(true))
@@ -161,7 +190,7 @@ pub(super) async fn request(
     key: &PaymentKey,
 ) -> Result<Option<PaymentRequest>, LedgerError> {
     const KEPT: &str = "select payment_key, request as it from kept where payment_key = ?1 \
-         union all select payment_key, request as it from kept_requests where payment_key = ?1 \
+         and length(request) > 0 union all select payment_key, request as it from kept_requests where payment_key = ?1 \
          limit 1";
     let (key, sealer) = (*key, Arc::clone(&ledger.sealer));
     ledger

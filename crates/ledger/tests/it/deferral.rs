@@ -31,7 +31,7 @@ on_every_store! {
     what_is_paid_and_not_served_is_owed_by_the_payee,
 }
 
-const SOON: u64 = 4_000_000_000;
+pub(crate) const SOON: u64 = 4_000_000_000;
 const LONG_AGO: u64 = 1_700_000_000;
 
 fn limits(payer: u64, total: u64) -> ExposureLimits {
@@ -43,15 +43,15 @@ fn roomy() -> ExposureLimits {
     limits(1_000_000_000, 1_000_000_000)
 }
 
-fn claim(n: u8, valid_before: u64) -> NewClaim {
+pub(crate) fn claim(n: u8, valid_before: u64) -> NewClaim {
     NewClaim { valid_before, ..new_claim(n) }
 }
 
-fn answer() -> StoredAnswer {
+pub(crate) fn answer() -> StoredAnswer {
     StoredAnswer { status: 200, headers: Vec::new(), body: b"sunny".to_vec().into() }
 }
 
-async fn booked(ledger: &impl Store, new: &NewClaim) -> Hold {
+pub(crate) async fn booked(ledger: &impl Store, new: &NewClaim) -> Hold {
     let claimed = ledger.claim_deferred(new, LEASE_MS, &request(), roomy()).await.unwrap();
     let DeferredClaim::Claimed(Claimed::Won(hold)) = claimed else { panic!("{claimed:?}") };
     hold
@@ -70,16 +70,16 @@ async fn step(ledger: &impl ClaimStore, hold: &Hold, from: ClaimState, to: Claim
     ledger.move_claim(hold, step).await.unwrap()
 }
 
-async fn unsettled(ledger: &impl Store) -> Amount {
+pub(crate) async fn unsettled(ledger: &impl Store) -> Amount {
     let figures = ledger.queue_figures().await.unwrap();
     figures.exposure.first().map_or(Amount::ZERO, |exposure| exposure.unsettled)
 }
 
-async fn due(ledger: &impl Store) -> Vec<Due> {
+pub(crate) async fn due(ledger: &impl Store) -> Vec<Due> {
     ledger.take_due("local", 10, LEASE_MS).await.unwrap()
 }
 
-async fn the_due(ledger: &impl Store) -> Due {
+pub(crate) async fn the_due(ledger: &impl Store) -> Due {
     let mut due = due(ledger).await;
     assert_eq!(due.len(), 1, "{due:?}");
     due.remove(0)
@@ -89,7 +89,7 @@ async fn deferral(ledger: &impl Store, hold: &Hold) -> Option<DeferralState> {
     ledger.find_claim(&hold.key).await.unwrap().unwrap().deferral
 }
 
-fn paid() -> Tried {
+pub(crate) fn paid() -> Tried {
     Tried::Settled { transaction: "0xfeed".into() }
 }
 

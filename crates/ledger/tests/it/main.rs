@@ -8,6 +8,7 @@ mod changed_parts;
 mod claims;
 mod cluster;
 mod deferral;
+mod deferred_grant;
 mod failing_calls;
 mod parts;
 mod payees;
