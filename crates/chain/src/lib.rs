@@ -8,6 +8,7 @@ pub mod adapter;
 pub mod authorization;
 pub mod error;
 pub mod observation;
+pub mod second_layer;
 #[cfg(feature = "simulated")]
 pub mod simulated;
 
@@ -17,3 +18,4 @@ pub use adapter::{
 pub use authorization::Authorization;
 pub use error::ChainError;
 pub use observation::{BlockSeen, DeathCause, DeathProof, Evidence, Observation, Outcome, Watch};
+pub use second_layer::{NoFact, RefusalListener, SecondLayer};

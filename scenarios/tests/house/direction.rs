@@ -10,6 +10,7 @@ const ORDER: &[&str] = &[
     "faregate-custody",
     "faregate-evm",
     "faregate-svm",
+    "faregate-cache",
     "faregate-ledger",
     "faregate-engine",
     "faregate-edge",
@@ -26,6 +27,7 @@ const ORDER: &[&str] = &[
 /// Third parties (a name, or a prefix that ends with `*`) and the only crates that name them.
 const NAMED_ONLY_BY: &[(&str, &[&str])] = &[
     ("sqlx*", &["faregate-ledger"]),
+    ("redis*", &["faregate-cache"]),
     ("prometheus-client*", &["faregate-telemetry"]),
     ("opentelemetry*", &["faregate-telemetry"]),
     ("tracing-opentelemetry", &["faregate-telemetry"]),
@@ -50,6 +52,7 @@ const NEVER_LINKED: &[(&str, &[&str])] = &[
             "faregate-chain",
             "faregate-evm",
             "faregate-svm",
+            "faregate-cache",
             "faregate-engine",
             "faregate-devnet",
             "alloy-consensus",
