@@ -110,10 +110,10 @@ impl Server<'_> {
         let kind = write.kind();
         let outcome = match write {
             Write::Fact { name, value, keep_for } => {
-                wire::set(&mut self.connection, &name, &value, keep_for).await
+                self.shared.space.set(&mut self.connection, &name, &value, keep_for).await
             }
             Write::Refusal { chain, entry } => {
-                wire::tell(&mut self.connection, &chain, &entry).await
+                self.shared.space.tell(&mut self.connection, &chain, &entry).await
             }
         };
         let counted = if outcome.is_ok() { WriteOutcome::Kept } else { WriteOutcome::Error };
@@ -128,7 +128,7 @@ impl Server<'_> {
         }
         match outcome {
             Err(Fault::Broken(why)) => Err(why),
-            Ok(()) | Err(Fault::Refused | Fault::WrongType) => Ok(()),
+            Ok(()) | Err(Fault::Refused | Fault::Unusable) => Ok(()),
         }
     }
 
@@ -144,7 +144,7 @@ impl Server<'_> {
         }
         for (chain, mut last) in chains {
             for _ in 0..READS_IN_A_ROW {
-                let told = match wire::told(&mut self.connection, &chain, &last).await {
+                let told = match self.shared.space.told(&mut self.connection, &chain, &last).await {
                     Ok(told) => told,
                     Err(fault) => {
                         self.count(LookupOutcome::Error);
@@ -185,6 +185,6 @@ impl Server<'_> {
 fn survivable(fault: Fault) -> Result<(), &'static str> {
     match fault {
         Fault::Broken(why) => Err(why),
-        Fault::Refused | Fault::WrongType => Ok(()),
+        Fault::Refused | Fault::Unusable => Ok(()),
     }
 }

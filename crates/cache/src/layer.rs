@@ -14,8 +14,9 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::keeper;
-use crate::limits::{LOOKUP_BUDGET, MAX_WAITING_WRITES, PROBE_BUDGET, START_PATIENCE};
-use crate::wire::{self, Fault};
+use crate::limits::{MAX_WAITING_WRITES, PROBE_BUDGET, START_PATIENCE};
+use crate::seal::CacheKey;
+use crate::wire::{self, Fault, Space};
 
 /// Why a URL cannot be used. It never holds a part of the URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -70,7 +71,7 @@ pub async fn probe(url: &Redacted<String>) -> Result<(), ProbeError> {
         let mut connection = wire::connect(&client).await?;
         wire::ping(&mut connection).await.map_err(|fault| match fault {
             Fault::Broken(why) => why,
-            Fault::Refused | Fault::WrongType => "the server refuses commands",
+            Fault::Refused | Fault::Unusable => "the server refuses commands",
         })
     };
     match timeout(PROBE_BUDGET, asked).await {
@@ -109,6 +110,7 @@ pub(crate) struct Shared {
     pub(crate) broken: Notify,
     followers: Mutex<Vec<Follower>>,
     pub(crate) metrics: CacheMetrics,
+    pub(crate) space: Space,
 }
 
 impl Shared {
@@ -151,13 +153,18 @@ impl RedisLayer {
     ///
     /// # Errors
     /// [`UrlError`].
-    pub async fn start(url: &Redacted<String>, metrics: &Metrics) -> Result<Self, UrlError> {
+    pub async fn start(
+        url: &Redacted<String>,
+        key: CacheKey,
+        metrics: &Metrics,
+    ) -> Result<Self, UrlError> {
         let client = client(url.expose())?;
         let shared = Arc::new(Shared {
             connection: RwLock::new(None),
             broken: Notify::new(),
             followers: Mutex::default(),
             metrics: metrics.cache(),
+            space: Space::new(key),
         });
         let (writes, waiting) = mpsc::channel(MAX_WAITING_WRITES);
         let (tried, mut first) = watch::channel(false);
@@ -179,9 +186,9 @@ impl RedisLayer {
 impl SecondLayer for RedisLayer {
     async fn fact(&self, name: &str) -> Result<Option<Vec<u8>>, NoFact> {
         let mut connection = self.shared.connection().ok_or(NoFact::NoAnswer)?;
-        match wire::get(&mut connection, name, LOOKUP_BUDGET).await {
+        match self.shared.space.get(&mut connection, name).await {
             Ok(found) => Ok(found),
-            Err(Fault::WrongType) => Err(NoFact::Unusable),
+            Err(Fault::Unusable) => Err(NoFact::Unusable),
             Err(Fault::Refused) => Err(NoFact::NoAnswer),
             Err(Fault::Broken(_)) => {
                 self.shared.connect(None);

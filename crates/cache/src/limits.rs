@@ -19,9 +19,9 @@ pub const RETRY_MAX: Duration = Duration::from_secs(30);
 /// How often it is asked what others have told.
 pub const FOLLOW_EVERY: Duration = Duration::from_secs(1);
 
-/// Largest fact, in bytes.
+/// Largest fact as it is stored, in bytes.
 pub const MAX_FACT_BYTES: usize = 4096;
-/// Largest entry about a refusal, in bytes.
+/// Largest entry about a refusal as it is stored, in bytes.
 pub const MAX_ENTRY_BYTES: usize = 256;
 /// Entries that are read at once.
 pub const ENTRIES_AT_ONCE: usize = 256;

@@ -8,8 +8,9 @@ use tokio::time::timeout;
 
 use crate::limits::{
     BACKGROUND_BUDGET, CONNECT_BUDGET, ENTRIES_AT_ONCE, ENTRIES_KEPT_FOR, KEPT_ENTRIES,
-    MAX_ENTRY_BYTES, MAX_FACT_BYTES,
+    LOOKUP_BUDGET, MAX_ENTRY_BYTES, MAX_FACT_BYTES,
 };
+use crate::seal::CacheKey;
 
 /// Version of what is kept: part of every key, so that another version's words are never read.
 const PREFIX: &str = "faregate:1";
@@ -23,16 +24,18 @@ pub(crate) const BEGINNING: &str = "0-0";
 pub(crate) enum Fault {
     /// The server answered and would not do it: memory is full, it is a replica, and so on.
     Refused,
-    /// A value of another type stands at the key.
-    WrongType,
+    /// Something else stands at the key: of another type, too large, or not of ours.
+    Unusable,
     /// The connection is no good any more; why.
     Broken(&'static str),
 }
 
+const NOT_REDIS: Fault = Fault::Broken("it does not speak as Redis does");
+
 /// In words of ours: what the server says may be anything.
 fn fault(error: &RedisError) -> Fault {
     match error.kind() {
-        _ if error.code() == Some("WRONGTYPE") => Fault::WrongType,
+        _ if error.code() == Some("WRONGTYPE") => Fault::Unusable,
         _ if matches!(error.code(), Some("NOAUTH" | "WRONGPASS")) => {
             Fault::Broken("the user or the password is refused")
         }
@@ -41,7 +44,7 @@ fn fault(error: &RedisError) -> Fault {
         ErrorKind::Io if error.is_timeout() => Fault::Broken("no answer in time"),
         ErrorKind::Io if error.is_connection_refusal() => Fault::Broken("nobody listens there"),
         ErrorKind::Io => Fault::Broken("the connection ended"),
-        _ => Fault::Broken("it does not speak as Redis does"),
+        _ => NOT_REDIS,
     }
 }
 
@@ -55,7 +58,7 @@ pub(crate) async fn connect(client: &Client) -> Result<MultiplexedConnection, &'
         Ok(Ok(connection)) => Ok(connection),
         Ok(Err(error)) => Err(match fault(&error) {
             Fault::Broken(why) => why,
-            Fault::Refused | Fault::WrongType => "the server refuses the connection",
+            Fault::Refused | Fault::Unusable => "the server refuses the connection",
         }),
         Err(_) => Err("no answer in time"),
     }
@@ -78,63 +81,7 @@ pub(crate) async fn ping(connection: &mut MultiplexedConnection) -> Result<(), F
     carry_out(connection, &redis::cmd("PING"), BACKGROUND_BUDGET).await.map(drop)
 }
 
-/// The first bytes of a value, one more than may be there.
-pub(crate) async fn get(
-    connection: &mut MultiplexedConnection,
-    name: &str,
-    budget: Duration,
-) -> Result<Option<Vec<u8>>, Fault> {
-    let mut command = redis::cmd("GETRANGE");
-    command.arg(format!("{PREFIX}:{name}")).arg(0).arg(MAX_FACT_BYTES);
-    match carry_out(connection, &command, budget).await? {
-        Value::BulkString(bytes) if bytes.is_empty() => Ok(None),
-        Value::BulkString(bytes) if bytes.len() <= MAX_FACT_BYTES => Ok(Some(bytes)),
-        Value::BulkString(_) => Err(Fault::WrongType),
-        _ => Err(Fault::Broken("it does not speak as Redis does")),
-    }
-}
-
-/// Replaces whatever stands at the key.
-pub(crate) async fn set(
-    connection: &mut MultiplexedConnection,
-    name: &str,
-    value: &[u8],
-    keep_for: Duration,
-) -> Result<(), Fault> {
-    let mut command = redis::cmd("SET");
-    command.arg(format!("{PREFIX}:{name}")).arg(value);
-    command.arg("EX").arg(keep_for.as_secs().max(1));
-    carry_out(connection, &command, BACKGROUND_BUDGET).await.map(drop)
-}
-
-fn stream(chain: &str) -> String {
-    format!("{PREFIX}:refused:{chain}")
-}
-
-/// Tells an entry to whoever reads the stream of the chain.
-pub(crate) async fn tell(
-    connection: &mut MultiplexedConnection,
-    chain: &str,
-    entry: &[u8],
-) -> Result<(), Fault> {
-    let key = stream(chain);
-    let mut add = redis::cmd("XADD");
-    add.arg(&key).arg("MAXLEN").arg("~").arg(KEPT_ENTRIES).arg("*").arg(FIELD).arg(entry);
-    match carry_out(connection, &add, BACKGROUND_BUDGET).await {
-        Ok(_) => {}
-        Err(Fault::WrongType) => {
-            // Nobody else has business at this key.
-            carry_out(connection, redis::cmd("UNLINK").arg(&key), BACKGROUND_BUDGET).await?;
-            carry_out(connection, &add, BACKGROUND_BUDGET).await?;
-        }
-        Err(fault) => return Err(fault),
-    }
-    let mut expire = redis::cmd("EXPIRE");
-    expire.arg(&key).arg(ENTRIES_KEPT_FOR.as_secs());
-    carry_out(connection, &expire, BACKGROUND_BUDGET).await.map(drop)
-}
-
-/// What was told after the entry with id `after`.
+/// What was told after some entry.
 pub(crate) struct Told {
     pub(crate) entries: Vec<Vec<u8>>,
     /// Entries that are none.
@@ -143,16 +90,106 @@ pub(crate) struct Told {
     pub(crate) last: Option<String>,
 }
 
-pub(crate) async fn told(
-    connection: &mut MultiplexedConnection,
-    chain: &str,
-    after: &str,
-) -> Result<Told, Fault> {
-    let mut command = redis::cmd("XRANGE");
-    command.arg(stream(chain)).arg(format!("({after}")).arg("+");
-    command.arg("COUNT").arg(ENTRIES_AT_ONCE);
-    let answer = carry_out(connection, &command, BACKGROUND_BUDGET).await?;
-    read(answer).ok_or(Fault::Broken("it does not speak as Redis does"))
+/// The keys of the processes that have one secret.
+#[derive(Clone)]
+pub(crate) struct Space {
+    key: CacheKey,
+    prefix: String,
+}
+
+impl Space {
+    pub(crate) fn new(key: CacheKey) -> Self {
+        let prefix = format!("{PREFIX}:{}", key.name());
+        Self { key, prefix }
+    }
+
+    fn place(&self, name: &str) -> String {
+        format!("{}:{name}", self.prefix)
+    }
+
+    fn stream(&self, chain: &str) -> String {
+        self.place(&format!("refused:{chain}"))
+    }
+
+    /// The value, if it is one of ours.
+    pub(crate) async fn get(
+        &self,
+        connection: &mut MultiplexedConnection,
+        name: &str,
+    ) -> Result<Option<Vec<u8>>, Fault> {
+        let place = self.place(name);
+        let mut command = redis::cmd("GETRANGE");
+        // One byte more than may be there.
+        command.arg(&place).arg(0).arg(MAX_FACT_BYTES);
+        match carry_out(connection, &command, LOOKUP_BUDGET).await? {
+            Value::BulkString(bytes) if bytes.is_empty() => Ok(None),
+            Value::BulkString(bytes) if bytes.len() <= MAX_FACT_BYTES => {
+                self.key.open(&place, &bytes).map(Some).ok_or(Fault::Unusable)
+            }
+            Value::BulkString(_) => Err(Fault::Unusable),
+            _ => Err(NOT_REDIS),
+        }
+    }
+
+    /// Replaces whatever stands there.
+    pub(crate) async fn set(
+        &self,
+        connection: &mut MultiplexedConnection,
+        name: &str,
+        value: &[u8],
+        keep_for: Duration,
+    ) -> Result<(), Fault> {
+        let place = self.place(name);
+        let mut command = redis::cmd("SET");
+        command.arg(&place).arg(self.key.seal(&place, value));
+        command.arg("EX").arg(keep_for.as_secs().max(1));
+        carry_out(connection, &command, BACKGROUND_BUDGET).await.map(drop)
+    }
+
+    /// Tells an entry to whoever reads the stream of the chain.
+    pub(crate) async fn tell(
+        &self,
+        connection: &mut MultiplexedConnection,
+        chain: &str,
+        entry: &[u8],
+    ) -> Result<(), Fault> {
+        let place = self.stream(chain);
+        let mut add = redis::cmd("XADD");
+        add.arg(&place).arg("MAXLEN").arg("~").arg(KEPT_ENTRIES).arg("*");
+        add.arg(FIELD).arg(self.key.seal(&place, entry));
+        match carry_out(connection, &add, BACKGROUND_BUDGET).await {
+            Ok(_) => {}
+            Err(Fault::Unusable) => {
+                // Nobody else has business at this key.
+                carry_out(connection, redis::cmd("UNLINK").arg(&place), BACKGROUND_BUDGET).await?;
+                carry_out(connection, &add, BACKGROUND_BUDGET).await?;
+            }
+            Err(fault) => return Err(fault),
+        }
+        let mut expire = redis::cmd("EXPIRE");
+        expire.arg(&place).arg(ENTRIES_KEPT_FOR.as_secs());
+        carry_out(connection, &expire, BACKGROUND_BUDGET).await.map(drop)
+    }
+
+    /// What was told after the entry with id `after`.
+    pub(crate) async fn told(
+        &self,
+        connection: &mut MultiplexedConnection,
+        chain: &str,
+        after: &str,
+    ) -> Result<Told, Fault> {
+        let place = self.stream(chain);
+        let mut command = redis::cmd("XRANGE");
+        command.arg(&place).arg(format!("({after}")).arg("+");
+        command.arg("COUNT").arg(ENTRIES_AT_ONCE);
+        let answer = carry_out(connection, &command, BACKGROUND_BUDGET).await?;
+        let mut told = read(answer).ok_or(NOT_REDIS)?;
+        let all = told.entries.len();
+        told.entries =
+            told.entries.iter().filter_map(|sealed| self.key.open(&place, sealed)).collect();
+        told.unusable += all - told.entries.len();
+        Ok(told)
+    }
 }
 
 fn read(answer: Value) -> Option<Told> {

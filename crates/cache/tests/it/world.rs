@@ -4,11 +4,18 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use faregate_cache::RedisLayer;
+use faregate_cache::{CacheKey, RedisLayer};
 use faregate_chain::{NoFact, RefusalListener, SecondLayer};
 use faregate_telemetry::{Metrics, Redacted};
 
 pub(crate) const CHAIN: &str = "84532";
+/// What the processes have in common.
+const KEY: &str = "c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00";
+
+pub(crate) fn key(text: &str) -> CacheKey {
+    CacheKey::from_hex(&Redacted::new(text.to_owned())).unwrap()
+}
+
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 const PATIENCE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(20);
@@ -49,8 +56,12 @@ impl Process {
     }
 
     pub(crate) async fn start_unanswered(url: &str) -> Self {
+        Self::start_with(url, key(KEY)).await
+    }
+
+    pub(crate) async fn start_with(url: &str, key: CacheKey) -> Self {
         let metrics = Metrics::new([]);
-        let layer = RedisLayer::start(&Redacted::new(url.to_owned()), &metrics).await.unwrap();
+        let layer = RedisLayer::start(&Redacted::new(url.to_owned()), key, &metrics).await.unwrap();
         let ear = Arc::new(Ear::default());
         let listener: Arc<dyn RefusalListener> = ear.clone();
         layer.follow_refusals(CHAIN, Arc::downgrade(&listener));
