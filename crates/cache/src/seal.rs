@@ -13,6 +13,8 @@ pub(crate) const MARK_BYTES: usize = 32;
 /// What the name of a key is made from; it is no secret.
 const NAMED_BY: &[u8] = b"faregate cache";
 const NAME_BYTES: usize = 4;
+/// What a key is made by from a secret of another use.
+const DERIVED_BY: &[u8] = b"faregate cache key";
 
 /// The text is no key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -41,6 +43,13 @@ impl CacheKey {
         let bytes: Option<Vec<u8>> = bytes.collect();
         let bytes = bytes.filter(|bytes| bytes.len() == KEY_BYTES && odd.is_empty());
         bytes.map(|bytes| Self(hmac::Key::new(hmac::HMAC_SHA256, &bytes))).ok_or(KeyError)
+    }
+
+    /// Another key, made from a secret that has another use already.
+    #[must_use]
+    pub fn derived(&self) -> Self {
+        let key = hmac::sign(&self.0, DERIVED_BY);
+        Self(hmac::Key::new(hmac::HMAC_SHA256, key.as_ref()))
     }
 
     /// A name for the key, so that processes with another one do not write over each other.
@@ -89,6 +98,8 @@ mod tests {
         assert_eq!(ours.open("a:2", &sealed), None);
         assert_eq!(theirs.open("a:1", &sealed), None);
         assert_ne!(ours.name(), theirs.name());
+        assert_ne!(ours.name(), ours.derived().name());
+        assert_eq!(ours.derived().open("a:1", &sealed), None);
         for at in 0..sealed.len() {
             let mut changed = sealed.clone();
             changed[at] ^= 1;
