@@ -162,6 +162,19 @@ pub trait Chain: Send + Sync {
         now_unix: u64,
     ) -> Result<Inspection, ChainError>;
 
+    /// *Inspect* before money moves: from the chain alone. What was remembered of this payment, or
+    /// told by another process, is no part of the verdict. By default nothing is remembered.
+    ///
+    /// # Errors
+    /// As [`Chain::inspect`].
+    async fn inspect_afresh(
+        &self,
+        request: &PaymentRequest,
+        now_unix: u64,
+    ) -> Result<Inspection, ChainError> {
+        self.inspect(request, now_unix).await
+    }
+
     /// *Prepare*: signs a transaction for a slot. Nothing leaves the process but fee questions.
     /// With `replaces`, its fees are high enough to replace a transaction of the same slot that
     /// pays those.

@@ -8,6 +8,7 @@ pub mod adapter;
 pub mod authorization;
 pub mod error;
 pub mod observation;
+pub mod second_layer;
 #[cfg(feature = "simulated")]
 pub mod simulated;
 
@@ -20,3 +21,4 @@ pub use observation::{
     BlockSeen, DeathCause, DeathProof, Evidence, Heights, InBlock, Observation, Outcome, Standing,
     Watch,
 };
+pub use second_layer::{NoFact, RefusalListener, SecondLayer};

@@ -113,7 +113,7 @@ impl<'a> Call<'a> {
             return Err(QUIET);
         }
         // What verify found may have changed, and nothing is sent that cannot settle.
-        let head = match self.desk.chain.inspect(self.request, now).await {
+        let head = match self.desk.chain.inspect_afresh(self.request, now).await {
             Ok(Inspection::Valid { head, .. }) => head,
             Ok(Inspection::Invalid { reason, payer }) => return refuse(reason, payer),
             Err(error) => {

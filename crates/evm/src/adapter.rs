@@ -20,10 +20,12 @@ use crate::config::{EvmConfig, TransactionType};
 use crate::fees::FeeSource;
 use crate::fees::quiet::{self, QuietPolicy};
 use crate::gathering::Gathering;
-use crate::inspect::SharedReads;
+use crate::inspect::{SharedReads, Trust};
 use crate::mechanisms::eip3009::Overload;
+use crate::refusals::Refusals;
 use crate::rpc::{Call, Rpc, call, decode};
 use crate::schemes::exact;
+use crate::shared_tokens::SharedTokens;
 use crate::signer::TransactionSigner;
 use crate::{broadcast, inspect, lane, observe, prepare};
 
@@ -43,6 +45,8 @@ pub struct EvmChain {
     pub(crate) batching: Batching,
     /// Where payments that are verified at the same time meet, if they may.
     pub(crate) gathering: Option<Arc<Gathering<SharedReads>>>,
+    /// Payments that are refused for good, where processes share that.
+    pub(crate) refusals: Option<Arc<Refusals>>,
     signers_checked: AtomicBool,
     /// Looks after the endpoints as long as the chain is used.
     survey: Option<JoinHandle<()>>,
@@ -86,9 +90,15 @@ impl EvmChain {
             .then(|| tokio::spawn(rpc.clone().keep_surveying(config.endpoints.survey_every)));
         let sender = config.signers.first().map(|signer| signer.address());
         let together = |sender| Gathering::new(SharedReads::new(rpc.clone(), sender));
+        let cache = config.second_layer.clone().map(|layer| (layer, config.metrics.cache()));
+        let refusals =
+            cache.clone().map(|(layer, metrics)| Refusals::new(chain_id, layer, metrics));
+        let shared_tokens =
+            cache.map(|(layer, metrics)| SharedTokens::new(layer, metrics, chain_id));
         let chain = Self {
             gathering: sender.filter(|_| config.shared_reads).map(together),
-            assets: Assets::new(config.profiles()?, chain_id),
+            assets: Assets::new(config.profiles()?, chain_id, shared_tokens),
+            refusals,
             fees: FeeSource::new(
                 config.network.clone(),
                 config.max_fee_per_gas_wei,
@@ -229,7 +239,15 @@ impl Chain for EvmChain {
         request: &PaymentRequest,
         now_unix: u64,
     ) -> Result<Inspection, ChainError> {
-        inspect::inspect(self, request, now_unix).await
+        inspect::inspect(self, request, now_unix, Trust::Remembered).await
+    }
+
+    async fn inspect_afresh(
+        &self,
+        request: &PaymentRequest,
+        now_unix: u64,
+    ) -> Result<Inspection, ChainError> {
+        inspect::inspect(self, request, now_unix, Trust::ChainOnly).await
     }
 
     async fn prepare(

@@ -15,6 +15,7 @@ use crate::contracts::{Token, word};
 use crate::limits::{CODE_SEEN_FOR, DEFAULT_TRANSFER_GAS, TOKEN_CALL_GAS};
 use crate::mechanisms::eip3009;
 use crate::rpc::{Block, Call, Revert, Rpc, call, decode};
+use crate::shared_tokens::SharedTokens;
 
 /// How long a verdict against a token stands before the chain is asked again.
 const RECHECK_AFTER: Duration = Duration::from_secs(10);
@@ -101,7 +102,16 @@ impl Asset {
 
     /// Notes what was found now.
     pub(crate) fn stand(&self, standing: Standing) {
-        *self.standing.write().unwrap_or_else(PoisonError::into_inner) = (standing, Instant::now());
+        self.stand_since(standing, Instant::now());
+    }
+
+    /// Notes what somebody found at `at`.
+    fn stand_since(&self, standing: Standing, at: Instant) {
+        *self.standing.write().unwrap_or_else(PoisonError::into_inner) = (standing, at);
+    }
+
+    fn blame_first(&self, misnamed: Option<Reason>) {
+        *self.misnamed.write().unwrap_or_else(PoisonError::into_inner) = misnamed;
     }
 
     /// The fault of a token that called itself otherwise than its profile at the last check.
@@ -141,11 +151,17 @@ pub(crate) struct Assets {
     list: Vec<Asset>,
     /// Tokens whose code was seen lately.
     pub(crate) code: CodeSeen,
+    /// What other processes heard from them.
+    shared: Option<SharedTokens>,
 }
 
 impl Assets {
     /// The list, nothing checked.
-    pub(crate) fn new(profiles: Vec<AssetProfile>, chain_id: u64) -> Self {
+    pub(crate) fn new(
+        profiles: Vec<AssetProfile>,
+        chain_id: u64,
+        shared: Option<SharedTokens>,
+    ) -> Self {
         let asset = |profile: AssetProfile| {
             let domain =
                 eip3009::domain(&profile.name, &profile.version, chain_id, profile.address);
@@ -158,7 +174,8 @@ impl Assets {
                 checking: tokio::sync::Mutex::default(),
             }
         };
-        Self { list: profiles.into_iter().map(asset).collect(), code: CodeSeen::default() }
+        let list = profiles.into_iter().map(asset).collect();
+        Self { list, code: CodeSeen::default(), shared }
     }
 
     /// The token at `address`, if it is listed.
@@ -222,16 +239,43 @@ impl Assets {
     }
 
     async fn check(&self, rpc: &Rpc, asset: &Asset) -> Result<(), ChainError> {
-        let (found, misnamed) = ask(rpc, asset).await?;
-        self.code.note(asset.profile.address, found != Standing::NoCode);
-        *asset.misnamed.write().unwrap_or_else(PoisonError::into_inner) = misnamed;
+        if let Some(shared) = &self.shared
+            && self.take_over(shared, asset).await
+        {
+            return Ok(());
+        }
+        let views = ask(rpc, asset).await?;
+        self.code.note(asset.profile.address, views.is_some());
+        let Some(views) = views else {
+            asset.blame_first(None);
+            asset.stand(Standing::NoCode);
+            return Ok(());
+        };
+        let found = judge(asset, &views);
+        if let Some(shared) = self.shared.as_ref().filter(|_| found == Standing::Ready) {
+            shared.keep(asset.profile.address, &views);
+        }
+        asset.blame_first(asset.profile.misnamed(&views.name, &views.version));
         asset.stand(found);
         Ok(())
     }
+
+    /// Whether another process heard lately that the token is as its profile says. Nothing else is
+    /// taken over, and nothing grows younger by it.
+    async fn take_over(&self, shared: &SharedTokens, asset: &Asset) -> bool {
+        let token = asset.profile.address;
+        let is_good = |views: &Views| judge(asset, views) == Standing::Ready;
+        let Some((views, age)) = shared.read(token, is_good).await else { return false };
+        let Some(at) = Instant::now().checked_sub(age) else { return false };
+        self.code.note_seen(token, at);
+        asset.blame_first(asset.profile.misnamed(&views.name, &views.version));
+        asset.stand_since(Standing::Ready, at);
+        true
+    }
 }
 
-/// The standing of a token, and what a failed payment in it is blamed on first.
-async fn ask(rpc: &Rpc, asset: &Asset) -> Result<(Standing, Option<Reason>), ChainError> {
+/// What a token says of itself; `None` when there is no code at its address.
+async fn ask(rpc: &Rpc, asset: &Asset) -> Result<Option<Views>, ChainError> {
     let token = asset.profile.address;
     let view = |data: Vec<u8>| Call::eth_call(None, token, &data, TOKEN_CALL_GAS, Block::Latest);
     let [code, separator, name, version, decimals] = rpc
@@ -245,22 +289,22 @@ async fn ask(rpc: &Rpc, asset: &Asset) -> Result<(Standing, Option<Reason>), Cha
         .await?;
     let code = decode::bytes(&rpc.value(code, call::GET_CODE)?);
     if code.ok_or_else(|| rpc.nonsense(call::GET_CODE))?.is_empty() {
-        return Ok((Standing::NoCode, None));
+        return Ok(None);
     }
-    let read = Views {
+    Ok(Some(Views {
         separator: rpc.returned(separator)?,
         name: rpc.returned(name)?,
         version: rpc.returned(version)?,
         decimals: rpc.returned(decimals)?,
-    };
-    Ok((judge(asset, &read), asset.profile.misnamed(&read.name, &read.version)))
+    }))
 }
 
-struct Views {
-    separator: Result<Bytes, Revert>,
-    name: Result<Bytes, Revert>,
-    version: Result<Bytes, Revert>,
-    decimals: Result<Bytes, Revert>,
+/// What a token says of itself.
+pub(crate) struct Views {
+    pub(crate) separator: Result<Bytes, Revert>,
+    pub(crate) name: Result<Bytes, Revert>,
+    pub(crate) version: Result<Bytes, Revert>,
+    pub(crate) decimals: Result<Bytes, Revert>,
 }
 
 fn judge(asset: &Asset, views: &Views) -> Standing {
@@ -305,7 +349,7 @@ mod tests {
     fn asset() -> Asset {
         let known = assets::default_asset(&Network::eip155(84532)).unwrap();
         let profile = AssetProfile::of_known(known).unwrap();
-        Assets::new(vec![profile], 84532).list.remove(0)
+        Assets::new(vec![profile], 84532, None).list.remove(0)
     }
 
     fn reverted() -> Result<Bytes, Revert> {

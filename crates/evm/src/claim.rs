@@ -12,7 +12,7 @@ use faregate_chain::Authorization;
 use faregate_protocol::eip3009::Eip3009Payload;
 use faregate_protocol::{
     Amount, PaymentKey, PaymentPayload, PaymentRequest, PaymentRequirements, Reason, X402_VERSION,
-    address,
+    address, canonical,
 };
 
 use crate::adapter::EvmChain;
@@ -95,6 +95,11 @@ impl<'a> Claim<'a> {
     /// Whether the payer's own key signed, in the one accepted spelling.
     pub(crate) fn signed_by_key(&self) -> bool {
         *self.key_signed.get_or_init(|| self.recovers(self.digest))
+    }
+
+    /// Hash of the payment in its very wording, the requirements included.
+    pub(crate) fn whole_hash(&self) -> Option<B256> {
+        canonical::hash(self.request).ok().map(B256::from)
     }
 
     /// Whether the authorization moves exactly the price to the payee.

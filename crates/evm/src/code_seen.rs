@@ -25,6 +25,11 @@ impl CodeSeen {
         self.note_at(account, has_code, Instant::now());
     }
 
+    /// Notes code that somebody saw at `at`.
+    pub(crate) fn note_seen(&self, account: Address, at: Instant) {
+        self.note_at(account, true, at);
+    }
+
     fn contains_at(&self, account: Address, now: Instant) -> bool {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.get(&account).is_some_and(|at| now.duration_since(*at) < CODE_SEEN_FOR)

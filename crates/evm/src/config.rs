@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use faregate_chain::ChainError;
+use faregate_chain::{ChainError, SecondLayer};
 use faregate_protocol::{Network, assets};
 use faregate_telemetry::Metrics;
 use url::Url;
@@ -46,6 +46,8 @@ pub struct EvmConfig {
     pub batch: BatchMode,
     /// Whether payments that are verified at the same time share a call. Default yes.
     pub shared_reads: bool,
+    /// What this process and others tell each other of the chain. Default nothing.
+    pub second_layer: Option<Arc<dyn SecondLayer>>,
 }
 
 /// How the endpoints of a chain are asked.
@@ -109,6 +111,7 @@ impl EvmConfig {
             transaction_type: TransactionType::default(),
             batch: BatchMode::default(),
             shared_reads: true,
+            second_layer: None,
         }
     }
 

@@ -39,11 +39,21 @@ use crate::rpc::{Answer, Block, Call, Revert, call, decode};
 
 pub(crate) use self::together::SharedReads;
 
+/// What a verdict may rest on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trust {
+    /// Also on refusals that are remembered.
+    Remembered,
+    /// On the chain.
+    ChainOnly,
+}
+
 /// Judges a payment. `now_unix` in seconds.
 pub(crate) async fn inspect(
     chain: &EvmChain,
     request: &PaymentRequest,
     now_unix: u64,
+    trust: Trust,
 ) -> Result<Inspection, ChainError> {
     let claim = match Claim::read(chain, request) {
         Ok(claim) => claim,
@@ -51,7 +61,7 @@ pub(crate) async fn inspect(
     };
     let outcome = match claim.refusal(now_unix, &chain.signer_addresses()) {
         Some(reason) => Err(reason),
-        None => ask(chain, &claim).await?,
+        None => ask(chain, &claim, trust).await?,
     };
     let payer = claim.payment.authorization.from;
     Ok(match outcome {
@@ -67,7 +77,7 @@ fn invalid(reason: Reason, payer: Option<Address>) -> Inspection {
 /// The head at which the payment would settle, or why it would not.
 type Verdict = Result<u64, Reason>;
 
-async fn ask(chain: &EvmChain, claim: &Claim<'_>) -> Result<Verdict, ChainError> {
+async fn ask(chain: &EvmChain, claim: &Claim<'_>, trust: Trust) -> Result<Verdict, ChainError> {
     match chain.assets.standing_now(&chain.rpc, claim.asset).await? {
         Standing::Ready => {}
         Standing::NoCode if claim.signed_by_key() => return Ok(Err(Reason::EvmAssetNotDeployed)),
@@ -78,6 +88,22 @@ async fn ask(chain: &EvmChain, claim: &Claim<'_>) -> Result<Verdict, ChainError>
     if !claim.signed_by_key() {
         return ask_contract(chain, claim).await;
     }
+    let Some(refusals) = &chain.refusals else { return ask_by_key(chain, claim).await };
+    if trust == Trust::Remembered && refusals.knows(claim) {
+        return Ok(Err(Reason::EvmNonceAlreadyUsed));
+    }
+    let verdict = ask_by_key(chain, claim).await?;
+    if verdict == Err(Reason::EvmNonceAlreadyUsed) {
+        let token = claim.asset.profile.address;
+        let at = Block::Finalized;
+        let question = Call::eth_call(None, token, &use_question(claim), TOKEN_CALL_GAS, at);
+        refusals.consider(&chain.rpc, claim, question);
+    }
+    Ok(verdict)
+}
+
+/// As [`ask`] for a payment that a key vouches for.
+async fn ask_by_key(chain: &EvmChain, claim: &Claim<'_>) -> Result<Verdict, ChainError> {
     let _under_way = match ask_together(chain, claim).await? {
         Told::Verdict(verdict) => return Ok(verdict),
         Told::PayerHasCode => return ask_contract(chain, claim).await,

@@ -127,6 +127,19 @@ pub const CODE_SEEN_FOR: Duration = Duration::from_secs(15 * 60);
 /// Most contracts that are remembered.
 pub const CODE_SEEN_ENTRIES: usize = 4096;
 
+/// Processes' clocks may be so far apart; what another process read later than that is not believed.
+pub const CLOCKS_APART: Duration = Duration::from_secs(5);
+/// Longest words of a token that are shared with other processes, in bytes.
+pub const MAX_SHARED_WORDS: usize = 2048;
+/// How long a payment that is refused for good is remembered.
+pub const REFUSED_FOR: Duration = Duration::from_secs(5 * 60);
+/// Most such payments that are remembered.
+pub const REFUSALS_ENTRIES: usize = 8192;
+/// How often it is asked whether the use of an authorization is final, at most.
+pub const FINALITY_ASKED_EVERY: Duration = Duration::from_secs(60);
+/// Most such questions at once.
+pub const FINALITY_ASKED_AT_ONCE: usize = 4;
+
 /// Default ceiling of the fee for one unit of gas, in wei (200 gwei).
 pub const DEFAULT_MAX_FEE_PER_GAS_WEI: u128 = 200_000_000_000;
 /// Default floor of the tip for one unit of gas, in wei (0.001 gwei).

@@ -20,6 +20,10 @@ mod misbehaviour;
 mod pool;
 #[path = "it/precedence.rs"]
 mod precedence;
+#[path = "../../cache/tests/it/redis_server.rs"]
+mod redis_server;
+#[path = "it/second_layer.rs"]
+mod second_layer;
 #[path = "it/start.rs"]
 mod start;
 #[path = "it/together.rs"]

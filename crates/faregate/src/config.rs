@@ -3,6 +3,7 @@
 //! file or a variable again.
 
 mod assets;
+mod cache;
 mod chains;
 mod deferred;
 mod entry;
@@ -22,6 +23,7 @@ use faregate_protocol::{Network, PaymentKey};
 use faregate_telemetry::{LogConfig, LogFormat, Redacted};
 
 pub(crate) use self::assets::Asset;
+pub(crate) use self::cache::CacheSettings;
 pub(crate) use self::chains::ChainSettings;
 pub(crate) use self::gate::{FacilitatorChoice, GateSettings};
 pub(crate) use self::problem::Problems;
@@ -95,6 +97,7 @@ pub(crate) struct LedgerSettings {
 pub(crate) struct Settings {
     pub(crate) log: LogConfig,
     pub(crate) ledger: LedgerSettings,
+    pub(crate) cache: Option<CacheSettings>,
     pub(crate) chains: Vec<ChainSettings>,
     pub(crate) facilitator: FacilitatorSettings,
     pub(crate) gate: Option<GateSettings>,
@@ -168,13 +171,14 @@ fn settings(root: &entry::Entry, problems: &mut Vec<Problem>) -> Option<Settings
         ];
         let profile = top.word("profile", &words).unwrap_or(Profile::Development);
         let mainnets = main_nets(&mut top);
-        let sections =
-            ["log", "ledger", "facilitator", "gate", "ops", "lease"].map(|name| top.entry(name));
+        let sections = ["log", "ledger", "cache", "facilitator", "gate", "ops", "lease"]
+            .map(|name| top.entry(name));
         ((sections, top.tables("asset"), top.tables("chain")), profile, mainnets)
     };
-    let ([log, ledger, facilitator, gate, ops, lease], assets, chains) = top;
+    let ([log, ledger, cache, facilitator, gate, ops, lease], assets, chains) = top;
     let log = log_settings(log, profile, problems);
     let ledger = ledger_settings(ledger, profile, problems);
+    let cache = cache::read(cache, problems);
     let assets = assets::Assets::read(assets, problems);
     let chains = chains::read(chains, &assets, &mainnets, problems);
     let facilitator = facilitator_settings(facilitator, problems);
@@ -192,7 +196,7 @@ fn settings(root: &entry::Entry, problems: &mut Vec<Problem>) -> Option<Settings
         Some(gate) => Some(gate?),
         None => None,
     };
-    Some(Settings { log, ledger: ledger?, chains, facilitator, gate, ops, lease_ms })
+    Some(Settings { log, ledger: ledger?, cache, chains, facilitator, gate, ops, lease_ms })
 }
 
 fn facilitator_settings(

@@ -9,6 +9,8 @@ use faregate_ledger::{
     SettlementStore, SqliteLedger, sealing,
 };
 
+use faregate_telemetry::Redacted;
+
 use crate::config::{LedgerPlace, LedgerSettings, SecretRef};
 
 /// An open ledger. Cheap to clone.
@@ -100,17 +102,31 @@ pub(crate) async fn open(settings: &LedgerSettings, access: Access) -> anyhow::R
 }
 
 fn sealer(settings: &LedgerSettings, file: Option<&Path>) -> anyhow::Result<Sealer> {
-    let resolve = |reference: &SecretRef| {
-        reference.resolve().map_err(|reason| anyhow!("sealing key: {reason}"))
-    };
-    let first = match (&settings.sealing_key, file) {
-        (Some(reference), _) => resolve(reference)?,
-        (None, Some(file)) => resolve(&SecretRef::File(key_beside(file)?))?,
-        (None, None) => bail!("sealing key: none is named"),
-    };
-    let older = settings.old_sealing_keys.iter().map(resolve).collect::<Result<Vec<_>, _>>()?;
+    let first = first_key(settings, file)?;
+    let older = settings.old_sealing_keys.iter().map(resolved).collect::<Result<Vec<_>, _>>()?;
     let older: Vec<&str> = older.iter().map(|key| key.expose().as_str()).collect();
     Ok(Sealer::new(first.expose(), &older)?)
+}
+
+/// The key that seals what is written to the ledger.
+pub(crate) fn sealing_key(settings: &LedgerSettings) -> anyhow::Result<Redacted<String>> {
+    let file = match &settings.place {
+        LedgerPlace::Sqlite(file) => Some(file.as_path()),
+        LedgerPlace::Postgres { .. } => None,
+    };
+    first_key(settings, file)
+}
+
+fn first_key(settings: &LedgerSettings, file: Option<&Path>) -> anyhow::Result<Redacted<String>> {
+    match (&settings.sealing_key, file) {
+        (Some(reference), _) => resolved(reference),
+        (None, Some(file)) => resolved(&SecretRef::File(key_beside(file)?)),
+        (None, None) => bail!("sealing key: none is named"),
+    }
+}
+
+fn resolved(reference: &SecretRef) -> anyhow::Result<Redacted<String>> {
+    reference.resolve().map_err(|reason| anyhow!("sealing key: {reason}"))
 }
 
 /// The key file of a ledger whose configuration names none; made once, for its owner only.

@@ -13,6 +13,7 @@ mod pay;
 mod payees;
 mod place;
 mod roles;
+mod second_layer;
 mod server;
 mod settlements;
 mod stdout;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use axum::Router;
-use faregate_chain::Chain;
+use faregate_chain::{Chain, SecondLayer};
 use faregate_engine::clock::{Clock, SystemClock};
 use faregate_engine::{Engine, Limits, Running as EngineRunning};
 use faregate_evm::{AssetProfile, EvmChain, EvmConfig, TransactionSigner, Wallet};
@@ -24,7 +24,7 @@ use tower::Layer as _;
 
 use crate::config::{Asset, ChainSettings, FacilitatorChoice, GateSettings, Settings};
 use crate::ledger::{self, Access, Ledger};
-use crate::server;
+use crate::{second_layer, server};
 
 /// Which roles this process plays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -232,9 +232,10 @@ async fn start_engine(
     ledger: &Ledger,
     metrics: &Metrics,
 ) -> anyhow::Result<(Engine, EngineRunning)> {
+    let layer = second_layer::start(settings, metrics).await?;
     let mut chains: Vec<Arc<dyn Chain>> = Vec::with_capacity(settings.chains.len());
     for chain in &settings.chains {
-        chains.push(Arc::new(connect(chain, metrics).await?));
+        chains.push(Arc::new(connect(chain, metrics, layer.clone()).await?));
     }
     let store = ledger.settlements();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -250,8 +251,12 @@ async fn start_engine(
     Ok(Engine::start(chains, &store, &clock, metrics, limits))
 }
 
-async fn connect(chain: &ChainSettings, metrics: &Metrics) -> anyhow::Result<EvmChain> {
-    let config = EvmConfig { metrics: metrics.clone(), ..evm_config(chain)? };
+async fn connect(
+    chain: &ChainSettings,
+    metrics: &Metrics,
+    second_layer: Option<Arc<dyn SecondLayer>>,
+) -> anyhow::Result<EvmChain> {
+    let config = EvmConfig { metrics: metrics.clone(), second_layer, ..evm_config(chain)? };
     EvmChain::connect(config).await.with_context(|| format!("chain {}", chain.network))
 }
 
@@ -370,6 +375,7 @@ pub(crate) async fn probe(settings: &Settings) -> anyhow::Result<Vec<String>> {
             found.push(format!("chain[{index}] ({}): {error:#}", chain.network));
         }
     }
+    found.extend(second_layer::probe(settings).await);
     if let Some(gate) = &settings.gate
         && let FacilitatorChoice::Remote(url) = &gate.facilitator
     {

@@ -14,7 +14,8 @@ pub mod request_id;
 
 pub use logs::{LogConfig, LogFormat};
 pub use metrics::{
-    ActiveGuard, EndpointMetrics, EndpointOutcome, HedgeOutcome, Metrics, SendOutcome,
+    ActiveGuard, CacheKind, CacheLayer, CacheMetrics, EndpointMetrics, EndpointOutcome,
+    HedgeOutcome, LookupOutcome, Metrics, SendOutcome, WriteOutcome,
 };
 pub use readiness::{Checks, Readiness};
 pub use redact::Redacted;

@@ -3,6 +3,7 @@
 //! Label values never come from a payload: a stranger who may choose a label value can make the
 //! registry grow without end. A network or scheme outside the configured set counts as `other`.
 
+mod cache;
 mod endpoints;
 
 use std::collections::HashSet;
@@ -20,6 +21,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+use self::cache::Cache;
+pub use self::cache::{CacheKind, CacheLayer, CacheMetrics, LookupOutcome, WriteOutcome};
 use self::endpoints::Endpoints;
 pub use self::endpoints::{EndpointMetrics, EndpointOutcome, HedgeOutcome, SendOutcome};
 
@@ -131,6 +134,7 @@ struct Inner {
     signer_balance: Family<SignerLabels, BalanceGauge>,
     unresolved_payments: Gauge,
     endpoints: Endpoints,
+    cache: Cache,
     exposure: Family<AssetLabels, Gauge>,
     deferred_queue: Gauge,
     deferred_oldest_secs: Gauge,
@@ -171,6 +175,7 @@ impl Metrics {
             signer_balance: Family::default(),
             unresolved_payments: Gauge::default(),
             endpoints: Endpoints::default(),
+            cache: Cache::default(),
             exposure: Family::default(),
             deferred_queue: Gauge::default(),
             deferred_oldest_secs: Gauge::default(),
@@ -256,6 +261,12 @@ impl Metrics {
         self.inner.endpoints.of(self.network(network), endpoint)
     }
 
+    /// The series of the cache layers; they are shown from the first call on.
+    #[must_use]
+    pub fn cache(&self) -> CacheMetrics {
+        self.inner.cache.series()
+    }
+
     /// What was served and is not proven settled, in atomic units of an asset of the
     /// configuration. `faregate_deferred_exposure_units`.
     pub fn exposure(&self, network: &str, asset: &str, units: i64) {
@@ -329,6 +340,7 @@ impl Inner {
     fn register(&mut self) {
         let registry = &mut self.registry;
         self.endpoints.register(registry);
+        self.cache.register(registry);
         registry.register(
             PAYMENT_ATTEMPTS,
             "Total number of payment attempts",
@@ -459,6 +471,11 @@ mod tests {
         endpoint.breaker(2);
         endpoint.score(125);
         endpoint.lag_blocks(9);
+        let cache = metrics.cache();
+        cache.lookup(CacheLayer::Redis, CacheKind::Token, LookupOutcome::Hit);
+        cache.lookup(CacheLayer::Memory, CacheKind::Refusal, LookupOutcome::Miss);
+        cache.write(CacheKind::Refusal, WriteOutcome::Dropped);
+        cache.up(true);
         metrics.exposure(BASE, "0xusd", 10_000);
         metrics.deferred_queue(3, 1, 2_500);
         metrics.not_deferred("payer_limit");
@@ -484,6 +501,10 @@ mod tests {
             r#"faregate_rpc_breaker{network="eip155:84532",endpoint="1 example.com"} 2"#,
             r#"faregate_rpc_score_per_mille{network="eip155:84532",endpoint="1 example.com"} 125"#,
             r#"faregate_rpc_lag_blocks{network="eip155:84532",endpoint="1 example.com"} 9"#,
+            r#"faregate_cache_lookups_total{layer="redis",kind="token",outcome="hit"} 1"#,
+            r#"faregate_cache_lookups_total{layer="memory",kind="refusal",outcome="miss"} 1"#,
+            r#"faregate_cache_writes_total{kind="refusal",outcome="dropped"} 1"#,
+            r#"faregate_cache_up{layer="redis"} 1"#,
             r#"faregate_deferred_exposure_units{network="eip155:84532",asset="0xusd"} 10000"#,
             "faregate_deferred_queue_depth 3",
             "faregate_deferred_quarantined 1",

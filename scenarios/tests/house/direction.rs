@@ -10,6 +10,7 @@ const ORDER: &[&str] = &[
     "faregate-custody",
     "faregate-evm",
     "faregate-svm",
+    "faregate-cache",
     "faregate-ledger",
     "faregate-engine",
     "faregate-edge",
@@ -27,6 +28,7 @@ const ORDER: &[&str] = &[
 const NAMED_ONLY_BY: &[(&str, &[&str])] = &[
     ("sqlx*", &["faregate-ledger"]),
     ("rusqlite*", &["faregate-ledger"]),
+    ("redis*", &["faregate-cache"]),
     ("prometheus-client*", &["faregate-telemetry"]),
     ("opentelemetry*", &["faregate-telemetry"]),
     ("tracing-opentelemetry", &["faregate-telemetry"]),
@@ -51,6 +53,7 @@ const NEVER_LINKED: &[(&str, &[&str])] = &[
             "faregate-chain",
             "faregate-evm",
             "faregate-svm",
+            "faregate-cache",
             "faregate-engine",
             "faregate-devnet",
             "alloy-consensus",

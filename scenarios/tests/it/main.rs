@@ -13,6 +13,8 @@ mod node_server;
 mod payment;
 mod ports;
 mod real_chain;
+#[path = "../../../crates/cache/tests/it/redis_server.rs"]
+mod redis_server;
 mod roles;
 mod scripted_server;
 mod service;
@@ -33,6 +35,7 @@ mod real_parts;
 mod replays;
 mod restored_backup;
 mod rpc_faults;
+mod second_layer;
 mod settle_modes;
 mod settlements_command;
 mod shared_payee;

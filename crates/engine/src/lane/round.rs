@@ -218,7 +218,7 @@ impl Lane {
             return Ok(false);
         }
         let now = self.desk.clock.now_unix();
-        let seen = self.desk.chain.inspect(&stored.new.request, now).await?;
+        let seen = self.desk.chain.inspect_afresh(&stored.new.request, now).await?;
         Ok(matches!(seen, Inspection::Valid { .. }))
     }
 

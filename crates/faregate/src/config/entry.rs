@@ -19,6 +19,7 @@ pub(crate) const ENV_ALIASES: &[(&str, &[&str])] = &[
     ("EVM_RPC_URL", &["chain", "0", "rpc"]),
     ("FACILITATOR_URL", &["gate", "facilitator"]),
     ("LOG_LEVEL", &["log", "filter"]),
+    ("REDIS_URL", &["cache", "redis_url"]),
 ];
 
 /// Most entries of a list of tables that the environment may address.

@@ -65,6 +65,22 @@ pub(crate) const KEYS: &[Key] = &[
         "[]",
         "Keys that opened rows were sealed with before, by reference",
     ),
+    key(
+        "[cache]",
+        "redis_url",
+        "none",
+        "Redis server through which processes tell each other what tokens say of themselves and \
+         which payments are used for good: redis://HOST:PORT/DATABASE, or rediss:// for TLS; a URL \
+         with a password stands here by reference, env:NAME or file:PATH. Its loss costs questions \
+         and nothing else",
+    ),
+    key(
+        "[cache]",
+        "key",
+        "the ledger's sealing key",
+        "Key that marks what is kept there, by reference; 64 hex digits. Needed where the processes \
+         that share the server have not the same sealing key",
+    ),
     key("[[asset]]", "network", "required", "CAIP-2 id of the network the token lives on"),
     key("[[asset]]", "address", "required", "Token contract"),
     key("[[asset]]", "symbol", "required", "Ticker that prices name it by"),

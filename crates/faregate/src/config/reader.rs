@@ -286,6 +286,10 @@ pub(crate) fn mask(text: &str) -> String {
         let rest = if plain { "" } else { "/(masked)" };
         return format!("{}://{host}{port}{rest}", url.scheme());
     }
+    // What is meant to be a URL and is none may hold a password all the same.
+    if let Some((scheme, _)) = text.split_once("://") {
+        return format!("{}://(masked)", scheme.chars().take(SHOWN).collect::<String>());
+    }
     let cut: String = text.chars().take(SHOWN).collect();
     if cut.len() < text.len() { format!("{cut}...") } else { cut }
 }
@@ -302,6 +306,8 @@ mod tests {
             "https://rpc.example.com/(masked)"
         );
         assert_eq!(mask("http://127.0.0.1:8545"), "http://127.0.0.1:8545");
+        assert_eq!(mask("redis://:secret@host:port"), "redis://(masked)");
+        assert_eq!(mask("postgres://user:secret@/"), "postgres://(masked)");
         assert_eq!(mask("deny"), "deny");
         assert_eq!(mask(&"x".repeat(99)).len(), SHOWN + 3);
     }

@@ -12,7 +12,7 @@ fn verdict(bits: u8) -> Option<Verdict> {
         decimals: 6,
         gas_limit: 150_000,
     };
-    let assets = Assets::new(vec![profile], 84_532);
+    let assets = Assets::new(vec![profile], 84_532, None);
     Facts { head: HEAD, bits }.verdict(assets.get(Address::ZERO).unwrap())
 }
 
