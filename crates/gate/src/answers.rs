@@ -1,6 +1,7 @@
 //! The one responder: from a reason to HTTP. Whatever the gate says itself is said here, in a fixed
 //! vocabulary; no words of an endpoint, a database or an upstream get out.
 
+use bytes::Bytes;
 use faregate_protocol::reason::Retry;
 use faregate_protocol::{Reason, SettleResponse, header as names};
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
@@ -167,7 +168,7 @@ impl Refusal {
         response
     }
 
-    fn respond(self, body: String) -> Response<GateBody> {
+    fn respond(self, body: impl Into<Bytes>) -> Response<GateBody> {
         let mut response = json_response(self.status, body);
         let headers = response.headers_mut();
         if let Some(receipt) = self.receipt.as_deref() {
@@ -211,7 +212,7 @@ pub(crate) fn header_value<T: Serialize>(message: &T) -> Option<HeaderValue> {
     HeaderValue::try_from(text).ok()
 }
 
-fn json_response(status: u16, body: String) -> Response<GateBody> {
+fn json_response(status: u16, body: impl Into<Bytes>) -> Response<GateBody> {
     let mut response = Response::new(GateBody::full(body));
     *response.status_mut() =
         StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

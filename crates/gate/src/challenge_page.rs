@@ -1,12 +1,14 @@
 //! The challenge of a route as text, written once. A request brings three things to it: the URL, the
 //! reason, and the payer whom a refused verification was about.
 
+use bytes::Bytes;
 use faregate_protocol::{PaymentRequired, Reason, header as names, v1};
 use http::HeaderValue;
 use serde::Serialize;
 use uuid::Uuid;
 
 use crate::challenge::{FIRST_ERROR, required};
+use crate::origin::Origin;
 use crate::route::Route;
 use crate::version;
 
@@ -14,6 +16,8 @@ use crate::version;
 pub(crate) struct Page {
     header: Template,
     body: Body,
+    /// The first challenge for the one URL of a route without parameters.
+    plain: Option<(String, Challenge)>,
 }
 
 /// Buyers of version 1 read nothing but the body, so it is a challenge of version 1 where any
@@ -24,36 +28,56 @@ enum Body {
 }
 
 /// What a 402 says.
+#[derive(Clone, Debug)]
 pub(crate) struct Challenge {
     /// Of `PAYMENT-REQUIRED`; none if it does not fit into a header.
     pub(crate) header: Option<HeaderValue>,
     /// JSON.
-    pub(crate) body: String,
+    pub(crate) body: Bytes,
 }
 
 impl Page {
-    /// Of a priced route.
-    pub(crate) fn of(route: &Route) -> Self {
+    /// Of a priced route at this origin.
+    pub(crate) fn of(origin: &Origin, route: &Route) -> Self {
         let marks = Marks::new();
         let challenge = required(route, marks.url.clone(), &marks.error);
         let PaymentRequired { accepts, resource, .. } = &challenge;
         let old = v1::PaymentRequiredV1::of(&marks.error, accepts, resource);
-        Self {
+        let mut page = Self {
             header: marks.cut(&challenge),
             body: old.map_or(Body::AsHeader, |old| Body::V1(marks.cut(&old))),
-        }
+            plain: None,
+        };
+        page.plain = plain_path(route).map(|path| {
+            let url = [&origin.text(), path].concat();
+            let challenge = page.write(&url, FIRST_ERROR, None);
+            (url, challenge)
+        });
+        page
     }
 
     /// For `url`; `error` is [`FIRST_ERROR`] or a reason code.
     pub(crate) fn write(&self, url: &str, error: &str, payer: Option<&str>) -> Challenge {
+        if let (Some((plain, challenge)), FIRST_ERROR, None) = (&self.plain, error, payer)
+            && plain == url
+        {
+            return challenge.clone();
+        }
         let url = json(url);
         let header = self.header.fill(&url, &json(error));
         let body = match &self.body {
             Body::AsHeader => header.clone(),
             Body::V1(template) => with_payer(template.fill(&url, &json(&error_v1(error))), payer),
         };
-        Challenge { header: HeaderValue::try_from(names::encode_text(&header)).ok(), body }
+        let header = HeaderValue::try_from(names::encode_text(&header)).ok();
+        Challenge { header, body: body.into() }
     }
+}
+
+/// The path that a matcher without parameters is written with.
+fn plain_path(route: &Route) -> Option<&str> {
+    let path = route.matcher.rsplit(' ').next()?;
+    (path.starts_with('/') && !path.contains([':', '*'])).then_some(path)
 }
 
 fn error_v1(error: &str) -> String {
@@ -159,6 +183,24 @@ mod tests {
         route
     }
 
+    fn origin() -> Origin {
+        "https://api.example.com".parse().unwrap()
+    }
+
+    #[test]
+    fn the_plain_challenge_is_for_its_url_alone() {
+        let route = route(&["eip155:84532"], "");
+        let page = Page::of(&origin(), &route);
+        let (url, _) = page.plain.as_ref().unwrap();
+        assert_eq!(url, "https://api.example.com/weather");
+        for (matcher, path) in
+            [("/a", Some("/a")), ("GET /a/:id", None), ("/a/*", None), ("*", None)]
+        {
+            let route = Route { matcher: matcher.to_owned(), ..route.clone() };
+            assert_eq!(plain_path(&route), path);
+        }
+    }
+
     /// The same, made from its parts each time.
     fn built(route: &Route, url: &str, error: &str, payer: Option<&str>) -> (String, Value) {
         let challenge = required(route, url.to_owned(), error);
@@ -176,7 +218,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_filled_page_is_what_building_it_makes(
-            path in "/[ -~]{0,40}",
+            path in "/[ -~]{0,40}|/weather",
             error in "[a-z_\"\\\\]{1,20}|Payment required|no_matching_requirements",
             payer in prop::option::of("0x[0-9a-f]{4}|\""),
             description in "\\PC{0,30}",
@@ -188,10 +230,11 @@ mod tests {
             };
             let route = route(networks, &description);
             let url = format!("https://api.example.com{path}");
-            let page = Page::of(&route).write(&url, &error, payer.as_deref());
+            let page = Page::of(&origin(), &route);
+            let page = page.write(&url, &error, payer.as_deref());
             let (header, body) = built(&route, &url, &error, payer.as_deref());
             prop_assert_eq!(page.header.unwrap(), header.as_str());
-            prop_assert_eq!(page.body, body.to_string());
+            prop_assert_eq!(page.body, Bytes::from(body.to_string()));
         }
     }
 }

@@ -68,7 +68,7 @@ impl Gate {
         let table = RouteTable::new(routes, config.unmatched, origin.clone())?;
         let priced = table.routes().filter(|route| route.is_priced());
         Ok(Self {
-            pages: priced.map(|route| (route.name.clone(), Page::of(route))).collect(),
+            pages: priced.map(|route| (route.name.clone(), Page::of(&origin, route))).collect(),
             table,
             origin,
             limits: config.limits,

@@ -4,33 +4,37 @@
 use std::fmt;
 
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::Response;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
 /// The header of the id, on requests and answers.
 pub const HEADER: &str = "x-request-id";
+/// The same, read once.
+const NAME: HeaderName = HeaderName::from_static(HEADER);
 /// Longest id that is taken over, in characters.
 pub const MAX_CHARS: usize = 64;
 
 /// 1 to 64 characters of `[A-Za-z0-9_-]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RequestId(String);
+pub struct RequestId(HeaderValue);
 
 impl RequestId {
     /// A new id: a version 7 UUID, so that ids sort by time.
     #[must_use]
     pub fn fresh() -> Self {
-        Self(Uuid::now_v7().to_string())
+        let mut text = Uuid::encode_buffer();
+        let text = Uuid::now_v7().hyphenated().encode_lower(&mut text);
+        // Hex digits and hyphens are a header's value.
+        Self(HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("unknown")))
     }
 
     /// The caller's id if there is one and it is within the grammar, else a new one.
     #[must_use]
     pub fn of(headers: &HeaderMap) -> Self {
-        let sent = headers.get(HEADER).and_then(|value| value.to_str().ok());
-        match sent {
-            Some(text) if is_id(text) => Self(text.to_owned()),
+        match headers.get(NAME) {
+            Some(sent) if is_id(sent.as_bytes()) => Self(sent.clone()),
             _ => Self::fresh(),
         }
     }
@@ -38,7 +42,7 @@ impl RequestId {
     /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        self.0.to_str().unwrap_or_default()
     }
 
     /// The span of the request: every line logged inside names the id.
@@ -49,22 +53,19 @@ impl RequestId {
 
     /// Puts the id on an answer.
     pub fn mark(&self, headers: &mut HeaderMap) {
-        // The grammar is a part of the grammar of header values.
-        if let Ok(value) = HeaderValue::from_str(&self.0) {
-            headers.insert(HEADER, value);
-        }
+        headers.insert(NAME, self.0.clone());
     }
 }
 
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 
-fn is_id(text: &str) -> bool {
+fn is_id(text: &[u8]) -> bool {
     (1..=MAX_CHARS).contains(&text.len())
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+        && text.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
 }
 
 /// Answers a request with `answer`, which runs inside the span of the request's id, and puts the
@@ -103,7 +104,7 @@ mod tests {
         for id in ["", "a b", "a\tb", "../x", "\"}", "ü", too_long.as_str()] {
             let made = of(id.as_bytes());
             assert_ne!(made.as_str(), id);
-            assert!(is_id(made.as_str()));
+            assert!(is_id(made.as_str().as_bytes()));
         }
         assert_ne!(RequestId::of(&HeaderMap::new()), RequestId::of(&HeaderMap::new()));
     }
