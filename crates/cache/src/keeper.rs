@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use faregate_telemetry::{CacheKind, CacheLayer, LookupOutcome, WriteOutcome};
 use redis::Client;
-use redis::aio::MultiplexedConnection;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
 
 use crate::layer::{Shared, Write};
 use crate::limits::{ENTRIES_AT_ONCE, FOLLOW_EVERY, READS_IN_A_ROW, RETRY_FIRST, RETRY_MAX};
+use crate::line::Line;
 use crate::wire::{self, Fault};
 
 /// What the log was told last.
@@ -76,7 +76,7 @@ async fn leave_alone(shared: &Shared, writes: &mut mpsc::Receiver<Write>, until:
 /// A server that we are connected to.
 struct Server<'a> {
     shared: &'a Shared,
-    connection: MultiplexedConnection,
+    connection: Line,
     takes_writes: bool,
 }
 
