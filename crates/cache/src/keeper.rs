@@ -3,15 +3,16 @@
 //! what has become of the layer, once for each change.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use faregate_telemetry::{CacheKind, CacheLayer, LookupOutcome, WriteOutcome};
 use redis::Client;
-use redis::aio::MultiplexedConnection;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
 
 use crate::layer::{Shared, Write};
 use crate::limits::{ENTRIES_AT_ONCE, FOLLOW_EVERY, READS_IN_A_ROW, RETRY_FIRST, RETRY_MAX};
+use crate::line::Line;
 use crate::wire::{self, Fault};
 
 /// What the log was told last.
@@ -33,6 +34,8 @@ pub(crate) async fn keep(
         let lost = match wire::connect(&client).await {
             Ok(connection) => {
                 begin_anew(&shared);
+                // What was found broken was the connection before this one.
+                let _ = timeout(Duration::ZERO, shared.broken.notified()).await;
                 shared.connect(Some(connection.clone()));
                 let _ = tried.send(true);
                 let mut server = Server { shared: &shared, connection, takes_writes: true };
@@ -73,7 +76,7 @@ async fn leave_alone(shared: &Shared, writes: &mut mpsc::Receiver<Write>, until:
 /// A server that we are connected to.
 struct Server<'a> {
     shared: &'a Shared,
-    connection: MultiplexedConnection,
+    connection: Line,
     takes_writes: bool,
 }
 
@@ -83,7 +86,7 @@ impl Server<'_> {
         &mut self,
         writes: &mut mpsc::Receiver<Write>,
         said: &mut Said,
-        pause: &mut std::time::Duration,
+        pause: &mut Duration,
     ) -> &'static str {
         let mut ticks = interval(FOLLOW_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -8,13 +8,13 @@ use async_trait::async_trait;
 use faregate_chain::{NoFact, RefusalListener, SecondLayer};
 use faregate_telemetry::{CacheKind, CacheMetrics, Metrics, Redacted, WriteOutcome};
 use redis::Client;
-use redis::aio::MultiplexedConnection;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::keeper;
 use crate::limits::{MAX_WAITING_WRITES, PROBE_BUDGET, START_PATIENCE};
+use crate::line::Line;
 use crate::seal::CacheKey;
 use crate::wire::{self, Fault, Space};
 
@@ -105,7 +105,7 @@ pub(crate) struct Follower {
 
 /// What the layer and its keeper have in common.
 pub(crate) struct Shared {
-    connection: RwLock<Option<MultiplexedConnection>>,
+    connection: RwLock<Option<Line>>,
     /// A question found the connection broken.
     pub(crate) broken: Notify,
     followers: Mutex<Vec<Follower>>,
@@ -114,11 +114,11 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    fn connection(&self) -> Option<MultiplexedConnection> {
+    fn connection(&self) -> Option<Line> {
         self.connection.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(crate) fn connect(&self, connection: Option<MultiplexedConnection>) {
+    pub(crate) fn connect(&self, connection: Option<Line>) {
         self.metrics.up(connection.is_some());
         *self.connection.write().unwrap_or_else(PoisonError::into_inner) = connection;
     }

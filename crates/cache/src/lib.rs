@@ -7,6 +7,8 @@
 //!     |         server alone that does not answer
 //!  wire.rs      the commands, and what their answers may look like
 //!     |
+//!  line.rs      the bytes, as many as an honest answer needs
+//!
 //!  seal.rs      the mark by which the operator's own words are known
 //! ```
 //!
@@ -18,6 +20,7 @@ pub mod limits;
 
 mod keeper;
 mod layer;
+mod line;
 mod seal;
 mod wire;
 

@@ -31,5 +31,9 @@ pub const READS_IN_A_ROW: usize = 16;
 pub const KEPT_ENTRIES: usize = 4096;
 /// They are all forgotten when nobody has told anything for this long.
 pub const ENTRIES_KEPT_FOR: Duration = Duration::from_secs(5 * 60);
+/// What may come from the server at once, in bytes: some times the largest honest answer.
+pub const READ_AT_ONCE_BYTES: usize = 1024 * 1024;
+/// And in each second.
+pub const READ_PER_SEC_BYTES: usize = 1024 * 1024;
 /// Most writes that wait.
 pub const MAX_WAITING_WRITES: usize = 1024;

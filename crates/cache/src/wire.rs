@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, Cmd, ErrorKind, RedisError, Value};
+use redis::{Client, Cmd, ErrorKind, RedisError, Value};
 use tokio::time::timeout;
 
 use crate::limits::{
     BACKGROUND_BUDGET, CONNECT_BUDGET, ENTRIES_AT_ONCE, ENTRIES_KEPT_FOR, KEPT_ENTRIES,
     LOOKUP_BUDGET, MAX_ENTRY_BYTES, MAX_FACT_BYTES,
 };
+use crate::line::{self, Line};
 use crate::seal::CacheKey;
 
 /// Version of what is kept: part of every key, so that another version's words are never read.
@@ -49,13 +49,9 @@ fn fault(error: &RedisError) -> Fault {
 }
 
 /// Opens a connection, within [`CONNECT_BUDGET`].
-pub(crate) async fn connect(client: &Client) -> Result<MultiplexedConnection, &'static str> {
-    let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(CONNECT_BUDGET))
-        .set_response_timeout(Some(CONNECT_BUDGET));
-    let opened = client.get_multiplexed_async_connection_with_config(&config);
-    match timeout(CONNECT_BUDGET, opened).await {
-        Ok(Ok(connection)) => Ok(connection),
+pub(crate) async fn connect(client: &Client) -> Result<Line, &'static str> {
+    match timeout(CONNECT_BUDGET, line::open(client)).await {
+        Ok(Ok(line)) => Ok(line),
         Ok(Err(error)) => Err(match fault(&error) {
             Fault::Broken(why) => why,
             Fault::Refused | Fault::Unusable => "the server refuses the connection",
@@ -64,12 +60,8 @@ pub(crate) async fn connect(client: &Client) -> Result<MultiplexedConnection, &'
     }
 }
 
-async fn carry_out(
-    connection: &mut MultiplexedConnection,
-    command: &Cmd,
-    budget: Duration,
-) -> Result<Value, Fault> {
-    match timeout(budget, command.query_async::<Value>(connection)).await {
+async fn carry_out(line: &mut Line, command: &Cmd, budget: Duration) -> Result<Value, Fault> {
+    match timeout(budget, command.query_async::<Value>(&mut line.connection)).await {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(fault(&error)),
         Err(_) => Err(Fault::Broken("no answer in time")),
@@ -77,8 +69,8 @@ async fn carry_out(
 }
 
 /// Whether the server answers.
-pub(crate) async fn ping(connection: &mut MultiplexedConnection) -> Result<(), Fault> {
-    carry_out(connection, &redis::cmd("PING"), BACKGROUND_BUDGET).await.map(drop)
+pub(crate) async fn ping(line: &mut Line) -> Result<(), Fault> {
+    carry_out(line, &redis::cmd("PING"), BACKGROUND_BUDGET).await.map(drop)
 }
 
 /// What was told after some entry.
@@ -112,16 +104,12 @@ impl Space {
     }
 
     /// The value, if it is one of ours.
-    pub(crate) async fn get(
-        &self,
-        connection: &mut MultiplexedConnection,
-        name: &str,
-    ) -> Result<Option<Vec<u8>>, Fault> {
+    pub(crate) async fn get(&self, line: &mut Line, name: &str) -> Result<Option<Vec<u8>>, Fault> {
         let place = self.place(name);
         let mut command = redis::cmd("GETRANGE");
         // One byte more than may be there.
         command.arg(&place).arg(0).arg(MAX_FACT_BYTES);
-        match carry_out(connection, &command, LOOKUP_BUDGET).await? {
+        match carry_out(line, &command, LOOKUP_BUDGET).await? {
             Value::BulkString(bytes) if bytes.is_empty() => Ok(None),
             Value::BulkString(bytes) if bytes.len() <= MAX_FACT_BYTES => {
                 self.key.open(&place, &bytes).map(Some).ok_or(Fault::Unusable)
@@ -134,7 +122,7 @@ impl Space {
     /// Replaces whatever stands there.
     pub(crate) async fn set(
         &self,
-        connection: &mut MultiplexedConnection,
+        line: &mut Line,
         name: &str,
         value: &[u8],
         keep_for: Duration,
@@ -143,13 +131,13 @@ impl Space {
         let mut command = redis::cmd("SET");
         command.arg(&place).arg(self.key.seal(&place, value));
         command.arg("EX").arg(keep_for.as_secs().max(1));
-        carry_out(connection, &command, BACKGROUND_BUDGET).await.map(drop)
+        carry_out(line, &command, BACKGROUND_BUDGET).await.map(drop)
     }
 
     /// Tells an entry to whoever reads the stream of the chain.
     pub(crate) async fn tell(
         &self,
-        connection: &mut MultiplexedConnection,
+        line: &mut Line,
         chain: &str,
         entry: &[u8],
     ) -> Result<(), Fault> {
@@ -157,24 +145,24 @@ impl Space {
         let mut add = redis::cmd("XADD");
         add.arg(&place).arg("MAXLEN").arg("~").arg(KEPT_ENTRIES).arg("*");
         add.arg(FIELD).arg(self.key.seal(&place, entry));
-        match carry_out(connection, &add, BACKGROUND_BUDGET).await {
+        match carry_out(line, &add, BACKGROUND_BUDGET).await {
             Ok(_) => {}
             Err(Fault::Unusable) => {
                 // Nobody else has business at this key.
-                carry_out(connection, redis::cmd("UNLINK").arg(&place), BACKGROUND_BUDGET).await?;
-                carry_out(connection, &add, BACKGROUND_BUDGET).await?;
+                carry_out(line, redis::cmd("UNLINK").arg(&place), BACKGROUND_BUDGET).await?;
+                carry_out(line, &add, BACKGROUND_BUDGET).await?;
             }
             Err(fault) => return Err(fault),
         }
         let mut expire = redis::cmd("EXPIRE");
         expire.arg(&place).arg(ENTRIES_KEPT_FOR.as_secs());
-        carry_out(connection, &expire, BACKGROUND_BUDGET).await.map(drop)
+        carry_out(line, &expire, BACKGROUND_BUDGET).await.map(drop)
     }
 
     /// What was told after the entry with id `after`.
     pub(crate) async fn told(
         &self,
-        connection: &mut MultiplexedConnection,
+        line: &mut Line,
         chain: &str,
         after: &str,
     ) -> Result<Told, Fault> {
@@ -182,7 +170,7 @@ impl Space {
         let mut command = redis::cmd("XRANGE");
         command.arg(&place).arg(format!("({after}")).arg("+");
         command.arg("COUNT").arg(ENTRIES_AT_ONCE);
-        let answer = carry_out(connection, &command, BACKGROUND_BUDGET).await?;
+        let answer = carry_out(line, &command, BACKGROUND_BUDGET).await?;
         let mut told = read(answer).ok_or(NOT_REDIS)?;
         let all = told.entries.len();
         told.entries =

@@ -17,6 +17,7 @@ use crate::world::{CHAIN, MINUTE, Process, until};
 
 const FACT: &str = "token:1:0xa";
 const QUESTIONS: u32 = 200;
+const MOST_SENT: usize = 64 << 20;
 
 /// After the first question that finds it silent nobody waits any more.
 async fn assert_costs_nothing(process: &Process, case: &str) {
@@ -153,6 +154,32 @@ async fn o1_somebody_else_on_the_port_is_no_layer_and_does_not_hold_up_the_start
         assert_eq!(process.fact(FACT).await, Err(NoFact::NoAnswer), "{words:?}");
         assert!(!process.is_up());
     }
+}
+
+#[tokio::test]
+async fn o1_a_server_that_sends_without_end_is_cut_off() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("redis://{}", listener.local_addr().unwrap());
+    let ended = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&ended);
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut sent = 0_usize;
+        let mut chunk = b"$2000000000\r\n".to_vec();
+        while stream.write_all(&chunk).await.is_ok() {
+            sent += chunk.len();
+            chunk = vec![0; 64 * 1024];
+            tokio::task::yield_now().await;
+        }
+        println!("{} MiB were sent before the connection was cut", sent >> 20);
+        // What the kernel holds is sent too.
+        assert!(sent < MOST_SENT, "{sent}");
+        seen.store(true, Ordering::SeqCst);
+    });
+    let process = Process::start_unanswered(&url).await;
+    assert_eq!(process.fact(FACT).await, Err(NoFact::NoAnswer));
+    until("the connection is cut", async || ended.load(Ordering::SeqCst)).await;
+    assert!(!process.is_up());
 }
 
 #[tokio::test]
