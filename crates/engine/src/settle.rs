@@ -245,10 +245,11 @@ impl<'a> Call<'a> {
     async fn paid(&self, stored: &Settlement) -> Option<SettleResponse> {
         let transaction = stored.evidence.as_ref().map(|proof| proof.transaction.clone())?;
         // Another ledger may have sold it already, and nothing here would show that.
-        if !self.desk.limits.exclusive_pay_to && !stored.transactions.contains(&transaction) {
-            // Callers owe from then on, so a reorganisation must not be able to take it back.
-            let told = self.failed(stored, Reason::SettledElsewhere, Some(transaction));
-            return (stored.state == State::Final).then_some(told);
+        let elsewhere =
+            !self.desk.limits.exclusive_pay_to && !stored.transactions.contains(&transaction);
+        // Its caller owes from then on, so a reorganisation must not be able to take it back.
+        if elsewhere && stored.state != State::Final {
+            return None;
         }
         let theirs = if stored.new.caller_has_key {
             self.has_key && self.caller == stored.new.settle_id
@@ -256,11 +257,11 @@ impl<'a> Call<'a> {
             self.desk.store.report_success(&stored.new.key, self.caller).await.ok()?
         };
         crash_point!("F9");
-        Some(if theirs {
-            let network = &stored.new.request.payment_requirements.network;
-            SettleResponse::paid(network, transaction, stored.new.payer.clone())
-        } else {
-            self.failed(stored, Reason::DuplicateSettlement, Some(transaction))
+        let network = &stored.new.request.payment_requirements.network;
+        Some(match (theirs, elsewhere) {
+            (true, false) => SettleResponse::paid(network, transaction, stored.new.payer.clone()),
+            (true, true) => self.failed(stored, Reason::SettledElsewhere, Some(transaction)),
+            (false, _) => self.failed(stored, Reason::DuplicateSettlement, Some(transaction)),
         })
     }
 

@@ -100,11 +100,12 @@ impl Rules {
             Stage::Dead => return Reply::NotCharged,
             Stage::Reserved | Stage::Sent => return Reply::Unknown,
         };
+        let is_asker = row.asker == gate;
         if by != By::Facilitator(at) && !self.exclusive {
-            let told = is_final || !self.owed_when_final;
+            let told = (is_final || !self.owed_when_final) && (is_asker || !self.owed_to_the_asker);
             return if told { Reply::Elsewhere } else { Reply::Unknown };
         }
-        let is_theirs = row.asker == gate || !self.bound_to_the_asker;
+        let is_theirs = is_asker || !self.bound_to_the_asker;
         let is_told = is_final || !self.paid_when_final;
         if is_theirs && is_told { Reply::Paid } else { Reply::Unknown }
     }
