@@ -51,7 +51,7 @@ use crate::{LedgerError, Sealer};
 /// How long a caller waits for its turn.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connections that only read.
-const READERS: usize = 4;
+const READERS: usize = 2;
 /// Hints that a slow listener may fall behind by before it misses some.
 const MOVED_BACKLOG: usize = 1024;
 
