@@ -8,7 +8,7 @@
 //! for temporary files), 2000 more are claimed one after the other, and a line says what that took:
 //! the wait, the pages that lie between a root and the place of a key in each table and index, and
 //! the pages that had to be read from outside of the connection's memory.
-#![allow(clippy::unwrap_used, clippy::float_arithmetic)] // a measurement by hand, no money
+#![allow(clippy::float_arithmetic)] // figures, not money
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -17,6 +17,8 @@ use faregate_ledger::{ClaimStore, Claimed, NewClaim, Sealer, SqliteLedger};
 use faregate_protocol::PaymentKey;
 use rusqlite::{Connection, params};
 use uuid::Uuid;
+
+type Done<T> = Result<T, Box<dyn std::error::Error>>;
 
 const CLAIMED: u64 = 2000;
 const PAGE: u64 = 4096;
@@ -31,49 +33,52 @@ const TREES: &[&str] = &[
 ];
 
 #[tokio::main]
-async fn main() {
+async fn main() -> Done<()> {
     println!("payments  p50 us  p99 us  pages read by a claim  pages from root to leaf");
     for argument in std::env::args().skip(1) {
-        let payments = argument.parse().expect("a number of payments");
-        let folder = tempfile::tempdir().unwrap();
-        measure(&folder.path().join("ledger.db"), payments).await;
+        let payments = argument.parse()?;
+        let folder = tempfile::tempdir()?;
+        measure(&folder.path().join("ledger.db"), payments).await?;
     }
+    Ok(())
 }
 
-async fn measure(path: &Path, payments: u64) {
-    let sealer = || Sealer::new(&"11".repeat(32), &[]).unwrap();
-    SqliteLedger::open(path, sealer()).await.unwrap().close().await;
-    fill(path, payments);
-    let ledger = SqliteLedger::open(path, sealer()).await.unwrap();
+async fn measure(path: &Path, payments: u64) -> Done<()> {
+    let sealer = || Sealer::new(&"11".repeat(32), &[]);
+    SqliteLedger::open(path, sealer()?).await?.close().await;
+    fill(path, payments)?;
+    let ledger = SqliteLedger::open(path, sealer()?).await?;
     // What every claim reads is in memory before the clock starts.
     for n in 0..CLAIMED {
-        claim(&ledger, payments + n).await;
+        claim(&ledger, payments + n).await?;
     }
-    let before = read_bytes();
+    let before = read_bytes()?;
     let mut waits = Vec::new();
     for n in 0..CLAIMED {
-        waits.push(claim(&ledger, payments + CLAIMED + n).await);
+        waits.push(claim(&ledger, payments + CLAIMED + n).await?);
     }
-    let read = (read_bytes() - before).div_ceil(PAGE) as f64 / CLAIMED as f64;
+    let read = (read_bytes()? - before).div_ceil(PAGE) as f64 / CLAIMED as f64;
     waits.sort_unstable();
     let of_thousand = |rank: usize| waits[waits.len() * rank / 1000].as_micros();
     ledger.close().await;
-    let depths: Vec<_> = TREES.iter().map(|tree| depth(path, tree).to_string()).collect();
+    let depths = TREES.iter().map(|tree| depth(path, tree).map(|pages| pages.to_string()));
+    let depths = depths.collect::<Done<Vec<_>>>()?;
     println!(
         "{payments:>8}  {:>6}  {:>6}  {read:>21.2}  {}",
         of_thousand(500),
         of_thousand(990),
         depths.join(" ")
     );
+    Ok(())
 }
 
-async fn claim(ledger: &SqliteLedger, n: u64) -> Duration {
+async fn claim(ledger: &SqliteLedger, n: u64) -> Done<Duration> {
     let new = new_claim(n);
     let began = Instant::now();
-    let claimed = ledger.claim(&new, 60_000).await.unwrap();
+    let claimed = ledger.claim(&new, 60_000).await?;
     let took = began.elapsed();
     assert!(matches!(claimed, Claimed::Won(_)));
-    took
+    Ok(took)
 }
 
 /// Spread over all keys, as hashes are.
@@ -102,73 +107,69 @@ fn new_claim(n: u64) -> NewClaim {
     }
 }
 
-/// Payments that were granted long ago. In the order of their keys, which is how many are inserted
-/// soon.
-fn fill(path: &Path, payments: u64) {
+/// Payments that were granted long ago, in the order of their keys: so many are inserted soon.
+fn fill(path: &Path, payments: u64) -> Done<()> {
     let mut keys: Vec<_> = (0..payments).map(key).collect();
     keys.sort_unstable();
-    let mut connection = Connection::open(path).unwrap();
+    let mut connection = Connection::open(path)?;
     for setting in ["synchronous", "foreign_keys"] {
-        connection.pragma_update(None, setting, "off").unwrap();
+        connection.pragma_update(None, setting, "off")?;
     }
-    connection.pragma_update(None, "cache_size", -1_000_000).unwrap();
-    let filling = connection.transaction().unwrap();
+    connection.pragma_update(None, "cache_size", -1_000_000)?;
+    let filling = connection.transaction()?;
+    fill_claims(&filling, &keys)?;
+    let mut journal = filling.prepare(
+        "insert into journal (at_ms, actor, subject, payment_key, from_state, to_state, evidence) \
+         values (0, 'gate', 'claim', ?, '', 'VERIFIED', '{}')",
+    )?;
+    for key in &keys {
+        journal.execute(params![key.0.as_slice()])?;
+    }
+    drop(journal);
+    Ok(filling.commit()?)
+}
+
+fn fill_claims(filling: &Connection, keys: &[PaymentKey]) -> Done<()> {
+    let mut claim = filling.prepare(
+        "insert into claims (payment_key, settle_id, facilitator, request_fp, requirements_hash, \
+         payload_hash, route, network, payer, pay_to, asset, amount, valid_before, state, grant_id, \
+         granted_at_ms, lease_until_ms, transaction_hash, created_at_ms, updated_at_ms) \
+         values (?, ?, 'local', ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, 4, ?, 0, 0, '', ?, ?)",
+    )?;
     let template = new_claim(0);
-    {
-        let mut claim = filling
-            .prepare(
-                "insert into claims (payment_key, settle_id, facilitator, request_fp, \
-                 requirements_hash, payload_hash, route, network, payer, pay_to, asset, amount, \
-                 valid_before, state, grant_id, granted_at_ms, lease_until_ms, transaction_hash, \
-                 created_at_ms, updated_at_ms) values (?, ?, 'local', ?, ?, ?, ?, ?, ?, ?, ?, ?, \
-                 ?, 4, ?, 0, 0, '', ?, ?)",
-            )
-            .unwrap();
-        for (at, key) in (0_i64..).zip(&keys) {
-            let amount = template.amount.to_be_bytes();
-            let values = params![
-                key.0.as_slice(),
-                Uuid::now_v7().to_string(),
-                template.request_fp.as_slice(),
-                template.requirements_hash.as_slice(),
-                template.payload_hash.as_slice(),
-                template.route,
-                template.network,
-                template.payer,
-                template.pay_to,
-                template.asset,
-                amount.as_slice(),
-                1,
-                Uuid::now_v7().to_string(),
-                at,
-                at
-            ];
-            claim.execute(values).unwrap();
-        }
-        let mut journal = filling
-            .prepare(
-                "insert into journal (at_ms, actor, subject, payment_key, from_state, to_state, \
-                 evidence) values (0, 'gate', 'claim', ?, '', 'VERIFIED', '{}')",
-            )
-            .unwrap();
-        for key in &keys {
-            journal.execute(params![key.0.as_slice()]).unwrap();
-        }
+    let amount = template.amount.to_be_bytes();
+    for (at, key) in (0_i64..).zip(keys) {
+        claim.execute(params![
+            key.0.as_slice(),
+            Uuid::now_v7().to_string(),
+            template.request_fp.as_slice(),
+            template.requirements_hash.as_slice(),
+            template.payload_hash.as_slice(),
+            template.route,
+            template.network,
+            template.payer,
+            template.pay_to,
+            template.asset,
+            amount.as_slice(),
+            Uuid::now_v7().to_string(),
+            at,
+            at
+        ])?;
     }
-    filling.commit().unwrap();
+    Ok(())
 }
 
 /// Pages from the root to a leaf, both included.
-fn depth(path: &Path, tree: &str) -> usize {
-    let connection = Connection::open(path).unwrap();
+fn depth(path: &Path, tree: &str) -> Done<usize> {
+    let connection = Connection::open(path)?;
     let sql = "select path from dbstat where name = ? and pagetype = 'leaf' limit 1";
-    let path: String = connection.query_row(sql, [tree], |row| row.get(0)).unwrap();
-    path.matches('/').count()
+    let path: String = connection.query_row(sql, [tree], |row| row.get(0))?;
+    Ok(path.matches('/').count())
 }
 
 /// By this process, from files, whether or not the kernel had them in memory.
-fn read_bytes() -> u64 {
-    let counted = std::fs::read_to_string("/proc/self/io").unwrap();
+fn read_bytes() -> Done<u64> {
+    let counted = std::fs::read_to_string("/proc/self/io")?;
     let line = counted.lines().find_map(|line| line.strip_prefix("rchar: "));
-    line.unwrap().parse().unwrap()
+    Ok(line.ok_or("no rchar")?.parse()?)
 }
