@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use rusqlite::{Connection, params};
 
-use super::statements::{all, blob, column, exactly_one, run, unavailable};
+use super::statements::{all, blob, column, exactly_one, one, run, unavailable};
 use crate::LedgerError;
 use crate::migrations::{self, Change};
 
@@ -19,6 +19,7 @@ const CHANGES: &[Change] = &[
     (3, "handlers started", include_str!("../../migrations/sqlite/0003_handler_started.sql")),
     (5, "parts of answers", include_str!("../../migrations/sqlite/0005_kept_parts.sql")),
     (6, "deferred money", include_str!("../../migrations/sqlite/0006_deferred.sql")),
+    (7, "long rows", include_str!("../../migrations/sqlite/0007_long_rows.sql")),
 ];
 
 const RECORDS: &str = "create table if not exists _sqlx_migrations (version bigint primary key, \
@@ -37,14 +38,22 @@ pub(super) fn expect_current(connection: &Connection) -> Result<(), LedgerError>
     migrations::expect_current(CHANGES, version)
 }
 
-/// Makes the changes that a ledger does not have yet, each in a transaction of its own.
+/// Makes the changes that a ledger does not have yet, each in a transaction of its own. Foreign keys
+/// are off meanwhile, so that a table can be made anew, and are checked before each commit.
 pub(super) fn migrate(connection: &Connection) -> Result<(), LedgerError> {
+    connection.pragma_update(None, "foreign_keys", false).map_err(unavailable)?;
+    let made = make(connection, CHANGES);
+    connection.pragma_update(None, "foreign_keys", true).map_err(unavailable)?;
+    made
+}
+
+fn make(connection: &Connection, changes: &[Change]) -> Result<(), LedgerError> {
     run(connection, RECORDS, ())?;
     let recorded = all(connection, RECORDED, (), |row| {
         let success: bool = column(row, "success")?;
         Ok((column::<i64>(row, "version")?, success, blob(row, "checksum")?.to_vec()))
     })?;
-    let changes = migrations::migrator(CHANGES);
+    let changes = migrations::migrator(changes);
     for (version, success, checksum) in &recorded {
         let known = changes.iter().find(|change| change.version == *version);
         let known = known.ok_or(LedgerError::NewerSchema { version: *version })?;
@@ -67,7 +76,64 @@ pub(super) fn migrate(connection: &Connection) -> Result<(), LedgerError> {
             RECORD,
             params![change.version, change.description.as_ref(), checksum, took],
         )?;
+        if one(&transaction, "pragma foreign_key_check", (), |_| Ok(()))?.is_some() {
+            let detail = format!("migration: change {} would leave rows alone", change.version);
+            return Err(LedgerError::Unavailable { detail });
+        }
         transaction.commit().map_err(unavailable)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sqlite::connections;
+
+    #[test]
+    fn rows_survive_that_their_tables_are_made_anew() {
+        let connection = connections::in_memory().unwrap();
+        connection.pragma_update(None, "foreign_keys", false).unwrap();
+        let before = CHANGES.iter().position(|(number, _, _)| *number == 7).unwrap();
+        make(&connection, &CHANGES[..before]).unwrap();
+        let payment = "zeroblob(32), 's', zeroblob(32), zeroblob(32)";
+        let parties = "'n', 'p', 'q', 'a', zeroblob(32)";
+        for (table, columns, values) in [
+            (
+                "claims",
+                "payment_key, settle_id, request_fp, requirements_hash, network, payer, pay_to, \
+                 asset, amount, facilitator, payload_hash, route, valid_before, state, grant_id, \
+                 lease_until_ms, created_at_ms, updated_at_ms, handler_started",
+                format!("{payment}, {parties}, 'f', zeroblob(32), 'r', 1, 4, 'g', 2, 3, 4, 1"),
+            ),
+            (
+                "settlements",
+                "payment_key, settle_id, requirements_hash, payload_hash, network, payer, pay_to, \
+                 asset, amount, caller_has_key, request, valid_before, head_at_claim, state, \
+                 wanted_until_ms, next_look_ms, created_at_ms, updated_at_ms",
+                format!("{payment}, {parties}, 1, x'07', 1, 2, 3, 4, 5, 6, 7"),
+            ),
+            (
+                "deferrals",
+                "payment_key, state, facilitator, network, payer, asset, amount, settle_by_ms, \
+                 due_ms, created_at_ms, updated_at_ms",
+                "zeroblob(32), 2, 'f', 'n', 'p', 'a', zeroblob(32), 1, 2, 3, 4".to_owned(),
+            ),
+        ] {
+            let sql = format!("insert into {table} ({columns}) values ({values})");
+            connection.execute(&sql, ()).unwrap();
+        }
+        let kept = "insert into kept values (zeroblob(32), x'01', x'02', 3)";
+        connection.execute(kept, ()).unwrap();
+        migrate(&connection).unwrap();
+        let read = |sql: &str| -> String { connection.query_row(sql, (), |r| r.get(0)).unwrap() };
+        let claim = "select settle_id || facilitator || grant_id || state || handler_started || \
+             created_at_ms from claims";
+        assert_eq!(read(claim), "sfg413");
+        assert_eq!(read("select settle_id || hex(request) || state from settlements"), "s073");
+        assert_eq!(read("select facilitator || state || settle_by_ms from deferrals"), "f21");
+        let gone = connection.execute("delete from claims", ());
+        assert!(gone.is_err(), "foreign keys are on, and hold the new table");
+        migrate(&connection).unwrap();
+    }
 }
