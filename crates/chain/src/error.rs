@@ -68,3 +68,16 @@ pub enum ChainError {
         detail: &'static str,
     },
 }
+
+impl ChainError {
+    /// Nobody answered, for now: a smaller question would not be answered either.
+    #[must_use]
+    pub const fn is_silence(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable { .. }
+                | Self::TimedOut { .. }
+                | Self::Refused { status: 429 | 500..=599, .. }
+        )
+    }
+}

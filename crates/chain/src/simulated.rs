@@ -36,6 +36,8 @@ pub struct Faults {
     pub signer_down: bool,
     /// The signers have nothing to pay for gas with.
     pub no_gas_money: bool,
+    /// Questions about many payments or blocks at once are answered with nonsense.
+    pub one_by_one: bool,
     /// Transactions for several payments run out of gas and do nothing.
     pub batches_revert: bool,
 }

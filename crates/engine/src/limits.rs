@@ -55,6 +55,8 @@ pub struct Limits {
     pub look_batch: u32,
     /// Looks under way at once.
     pub looks_at_once: usize,
+    /// Blocks that one question asks for: their headers name all their transactions.
+    pub heights_at_once: usize,
     /// How long a used nonce and none of our transactions must be seen together before the nonce
     /// counts as used by somebody else.
     pub foreign_after: Duration,
@@ -105,6 +107,7 @@ impl Default for Limits {
             look_quiet: Duration::from_secs(2),
             look_batch: 256,
             looks_at_once: 8,
+            heights_at_once: 16,
             foreign_after: Duration::from_secs(6),
             tries: 20,
             transactions_per_payment: 3,

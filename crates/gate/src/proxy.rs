@@ -183,11 +183,17 @@ impl Inner {
 
     /// The application's URL with the path and query that were judged, byte for byte.
     fn target(&self, uri: &Uri) -> Option<Uri> {
-        let path = uri.path_and_query().filter(|path| path.as_str().starts_with('/'))?;
+        let path = uri.path_and_query()?;
+        let path = match path.as_str() {
+            text if text.starts_with('/') => path.clone(),
+            // An absolute target without a path, which is judged as that of the root.
+            text if text.starts_with('?') => format!("/{text}").parse().ok()?,
+            _ => return None,
+        };
         let mut parts = http::uri::Parts::default();
         parts.scheme = Some(self.scheme.clone());
         parts.authority = Some(self.authority.clone());
-        parts.path_and_query = Some(path.clone());
+        parts.path_and_query = Some(path);
         Uri::from_parts(parts).ok()
     }
 
@@ -203,6 +209,33 @@ impl Inner {
         let peer = peer.map(|PeerAddr(address)| HeaderValue::try_from(address.ip().to_string()));
         if let Some(Ok(value)) = peer {
             headers.insert(FORWARDED_FOR, value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_judged_is_what_is_asked_for() {
+        let config = ProxyConfig::new("https://api.example.com".parse().unwrap());
+        let upstream = Url::parse("http://127.0.0.1:3000").unwrap();
+        let proxy = ReverseProxy::new(&upstream, config).unwrap();
+        for (given, want) in [
+            ("/a%2Fb//c?d=%20&e", Some("/a%2Fb//c?d=%20&e")),
+            ("/", Some("/")),
+            ("/?", Some("/?")),
+            ("https://api.example.com/a?b", Some("/a?b")),
+            ("https://api.example.com", Some("/")),
+            ("https://api.example.com?b=1", Some("/?b=1")),
+            ("*", None),
+            ("api.example.com:443", None),
+        ] {
+            let given: Uri = given.parse().unwrap();
+            let found = proxy.0.target(&given).map(|uri| uri.to_string());
+            let want = want.map(|path| format!("http://127.0.0.1:3000{path}"));
+            assert_eq!(found, want, "{given}");
         }
     }
 }

@@ -19,6 +19,10 @@ impl SimulatedChain {
         Ok(state)
     }
 
+    fn nonsense(&self, method: &'static str) -> ChainError {
+        ChainError::Nonsense { network: self.network.to_string(), method }
+    }
+
     fn seen(&self, watch: &Watch<'_>) -> Result<Observation, ChainError> {
         let state = self.up()?;
         let requirements = &watch.request.payment_requirements;
@@ -240,6 +244,9 @@ impl Chain for SimulatedChain {
     async fn heights(&self, numbers: &[u64]) -> Result<Option<Heights>, ChainError> {
         let mut state = self.up()?;
         state.observations += 1;
+        if state.faults.one_by_one {
+            return Err(self.nonsense("heights"));
+        }
         let standing = |number: &u64| Some(Standing { hash: state.hash_at(*number)?, size: None });
         let blocks = numbers.iter().map(standing).collect();
         Ok(Some(Heights { head: state.head(), finalized: state.finalized(), blocks }))
@@ -251,6 +258,9 @@ impl Chain for SimulatedChain {
         watches: &[Watch<'_>],
     ) -> Result<Vec<Option<Observation>>, ChainError> {
         self.lock().observations += 1;
+        if self.lock().faults.one_by_one {
+            return Err(self.nonsense("observe in"));
+        }
         let mut seen = Vec::with_capacity(watches.len());
         for watch in watches {
             let all = self.seen(watch)?;

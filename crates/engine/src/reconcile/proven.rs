@@ -8,6 +8,7 @@ use faregate_chain::{Heights, InBlock, Outcome};
 use faregate_ledger::{EvidenceRow, Lease, LedgerError, Settlement};
 use faregate_protocol::PaymentKey;
 use faregate_telemetry::crash_point;
+use futures::{StreamExt as _, TryStreamExt as _};
 
 use super::Reconciler;
 use super::look::{is_of, watch_of};
@@ -26,35 +27,51 @@ impl Reconciler {
             return Ok(());
         }
         let (groups, mut alone) = by_block(proven);
-        let numbers: BTreeSet<u64> = groups.keys().map(|(number, _)| *number).collect();
-        let numbers: Vec<u64> = numbers.into_iter().collect();
-        let heights = match self.desk.chain.heights(&numbers).await {
-            Ok(heights) => heights,
-            Err(error) => {
-                tracing::warn!(%error, blocks = numbers.len(), "proofs not looked at");
-                let all = groups.into_values().flatten().chain(alone).collect();
-                return self.look_later(lease, all).await;
+        let (mut unchanged, mut finals) = (Vec::new(), Vec::new());
+        let mut groups = groups.into_iter();
+        loop {
+            let some: Vec<_> = groups.by_ref().take(self.desk.limits.heights_at_once).collect();
+            if some.is_empty() {
+                break;
             }
-        };
-        let mut unchanged = Vec::new();
-        for (place, group) in groups {
-            match heights.as_ref().map_or(Fate::Unclear, |told| fate(&place, &numbers, told)) {
-                Fate::Waits => unchanged.extend(group),
-                Fate::Final(size) => {
-                    alone.extend(self.finalise(lease, &place, size, group).await?);
+            let numbers: BTreeSet<u64> = some.iter().map(|((number, _), _)| *number).collect();
+            let numbers: Vec<u64> = numbers.into_iter().collect();
+            let heights = match self.desk.chain.heights(&numbers).await {
+                Ok(heights) => heights,
+                Err(error) => {
+                    tracing::warn!(%error, blocks = numbers.len(), "proofs not looked at together");
+                    let group = some.into_iter().flat_map(|(_, group)| group);
+                    if error.is_silence() {
+                        unchanged.extend(group)
+                    } else {
+                        alone.extend(group)
+                    }
+                    continue;
                 }
-                Fate::Unclear => alone.extend(group),
+            };
+            for (place, group) in some {
+                match heights.as_ref().map_or(Fate::Unclear, |told| fate(&place, &numbers, told)) {
+                    Fate::Waits => unchanged.extend(group),
+                    Fate::Final(size) => finals.push((place, size, group)),
+                    Fate::Unclear => alone.extend(group),
+                }
             }
         }
+        // What may have been taken back comes first: its payment is to be made again.
+        self.look_at_each(lease, alone).await?;
         self.look_later(lease, unchanged).await?;
-        self.look_at_each(lease, alone).await
+        let read = futures::stream::iter(finals)
+            .map(|(place, size, group)| self.finalise(lease, place, size, group))
+            .buffer_unordered(self.desk.limits.looks_at_once);
+        let others = read.try_concat().await?;
+        self.look_at_each(lease, others).await
     }
 
     /// Reads a final block's proofs once more; returns the payments that it does not prove now.
     async fn finalise(
         &self,
         lease: &Lease,
-        (number, hash): &Place,
+        (number, hash): Place,
         size: Option<usize>,
         group: Vec<Settlement>,
     ) -> Result<Vec<Settlement>, LedgerError> {
@@ -63,12 +80,15 @@ impl Reconciler {
             .filter_map(|stored| Some(&stored.evidence.as_ref()?.transaction))
             .collect();
         let transactions: Vec<String> = transactions.into_iter().cloned().collect();
-        let block = InBlock { number: *number, hash, transactions: &transactions, size };
+        let block = InBlock { number, hash: &hash, transactions: &transactions, size };
         let watches: Vec<_> = group.iter().map(watch_of).collect();
         let seen = match self.desk.chain.observe_in(block, &watches).await {
             Ok(seen) => seen,
             Err(error) => {
                 tracing::warn!(%error, block = number, "a final block was not read");
+                if !error.is_silence() {
+                    return Ok(group);
+                }
                 return self.look_later(lease, group).await.map(|()| Vec::new());
             }
         };

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use faregate_chain::simulated::Faults;
 use faregate_engine::Limits;
 use faregate_ledger::SettlementState;
 use faregate_protocol::{Facilitator, SettleTerms};
@@ -126,6 +127,24 @@ async fn of_a_block_that_is_gone_each_payment_is_looked_at_again() {
     }
     for _ in 0..=faregate_chain::simulated::FINALITY_DEPTH {
         world.chain.mine();
+    }
+    for n in 1..=PAYMENTS {
+        world.until(&payment(n), SettlementState::Final).await;
+    }
+    world.assert_moved(u64::from(PAYMENTS));
+}
+
+#[tokio::test]
+async fn payments_that_cannot_be_looked_at_together_become_final_one_by_one() {
+    const PAYMENTS: u8 = 12;
+    let world = World::with(false, |limits| limits.settle_wait = Duration::from_secs(60)).await;
+    let settling = sent(&world, 1..=PAYMENTS).await;
+    world.chain.set_faults(Faults { one_by_one: true, ..Faults::default() });
+    for _ in 0..=faregate_chain::simulated::FINALITY_DEPTH {
+        world.chain.mine();
+    }
+    for caller in settling {
+        assert!(caller.await.unwrap());
     }
     for n in 1..=PAYMENTS {
         world.until(&payment(n), SettlementState::Final).await;

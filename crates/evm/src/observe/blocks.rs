@@ -58,11 +58,14 @@ pub(crate) async fn heights(rpc: &Rpc, numbers: &[u64]) -> Result<Heights, Chain
     }
     let mut blocks = Vec::with_capacity(numbers.len());
     for number in numbers {
-        let value = rpc.value(next()?, call::GET_BLOCK)?;
-        if value.is_null() {
-            blocks.push(None);
-            continue;
-        }
+        // Some endpoints answer an unknown height with an error, others with nothing.
+        let value = match next()? {
+            Ok(value) if !value.is_null() => value,
+            Ok(_) | Err(_) => {
+                blocks.push(None);
+                continue;
+            }
+        };
         let block = chain_view::header(&value).filter(|block| block.number == *number);
         let block = block.ok_or_else(|| rpc.nonsense(call::GET_BLOCK))?;
         let size = value.get("transactions").and_then(Value::as_array).map(Vec::len);

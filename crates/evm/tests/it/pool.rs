@@ -366,6 +366,33 @@ async fn a_block_proves_all_its_payments_in_a_handful_of_calls() {
     let stands = faregate_chain::Standing { hash: block.hash.clone(), size: Some(24) };
     assert_eq!(heights.blocks[1], Some(stands));
     assert_eq!((heights.blocks[0].is_some(), &heights.blocks[2]), (true, &None));
+    // A height that an endpoint has an error for is one of which nothing is shown.
+    world.endpoint.react(|request| {
+        let Some(all) = request.as_array() else { return Reaction::Pass };
+        let answers: Vec<_> = all
+            .iter()
+            .map(|call| {
+                let number = call["params"][0].as_str().unwrap_or_default();
+                let error = json!({"code": -32000, "message": "header not found"});
+                let block = json!({
+                    "number": "0x7", "hash": format!("0x{}", "ab".repeat(32)),
+                    "parentHash": format!("0x{}", "cd".repeat(32)), "timestamp": "0x1",
+                    "transactions": [],
+                });
+                match number {
+                    "latest" | "finalized" | "0x7" => {
+                        json!({"jsonrpc": "2.0", "id": call["id"], "result": block})
+                    }
+                    _ => json!({"jsonrpc": "2.0", "id": call["id"], "error": error}),
+                }
+            })
+            .collect();
+        Reaction::Answer(200, json!(answers).to_string())
+    });
+    let partly = world.chain.heights(&[5, 7, 9]).await.unwrap().unwrap();
+    let shown: Vec<_> = partly.blocks.iter().map(Option::is_some).collect();
+    assert_eq!((partly.head, shown), (7, vec![false, true, false]));
+    world.endpoint.react(|_| Reaction::Pass);
     // A block that was replaced proves nothing.
     let first: alloy_primitives::B256 = sent[0][0].parse().unwrap();
     let reorg = faregate_devnet::Reorg { depth: 1, without: vec![first], ..Default::default() };

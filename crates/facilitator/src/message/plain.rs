@@ -4,11 +4,15 @@
 //! apart by name. Whatever is not quite so plain is left to the general reader, which also tells
 //! what is wrong; this one never says more than that reader would.
 
+use std::fmt;
+use std::marker::PhantomData;
+
 use faregate_protocol::json::Strict;
 use faregate_protocol::{
     Amount, Network, PaymentPayload, PaymentRequest, PaymentRequirements, X402_VERSION,
 };
-use serde::de::{DeserializeSeed as _, Error as _};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeSeed as _, Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Number, Value};
 
@@ -18,8 +22,9 @@ const AROUND: usize = 2;
 /// Reads a plain body; `None` for every other.
 pub(super) fn read(body: &[u8]) -> Option<PaymentRequest> {
     let text = std::str::from_utf8(body).ok()?;
-    let Body { payment_payload: payload, payment_requirements: required, .. } =
-        serde_json::from_str(text).ok()?;
+    let Keyed(Body {
+        payment_payload: Keyed(payload), payment_requirements: Keyed(required), ..
+    }) = serde_json::from_str(text).ok()?;
     let is_named = [required.scheme, required.asset, required.pay_to].iter().all(|t| !t.is_empty());
     let has_time = required.max_timeout_seconds.as_f64().is_some_and(|seconds| seconds > 0.0);
     if payload.x402_version != X402_VERSION || !is_named || !has_time {
@@ -50,9 +55,9 @@ struct Body<'a> {
     /// The payment's own counts.
     #[serde(default, rename = "x402Version")]
     _version: u64,
-    payment_payload: Payload,
+    payment_payload: Keyed<Payload>,
     #[serde(borrow)]
-    payment_requirements: Requirements<'a>,
+    payment_requirements: Keyed<Requirements<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -79,6 +84,29 @@ struct Requirements<'a> {
     max_timeout_seconds: Number,
     #[serde(default)]
     extra: Option<Object>,
+}
+
+/// An object. The derived readers of its members would take an array for one too.
+struct Keyed<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Keyed<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
+            type Value = T;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<T, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(members))
+            }
+        }
+
+        deserializer.deserialize_map(Members(PhantomData)).map(Self)
+    }
 }
 
 struct Any(Value);
@@ -176,6 +204,21 @@ mod tests {
                 place.as_object_mut().unwrap().remove(name);
                 assert!(agrees(body.to_string().as_bytes()), "{body}");
             }
+        }
+    }
+
+    #[test]
+    fn an_array_is_no_object() {
+        let body = whole();
+        let values = |part: &Value| {
+            Value::Array(part.as_object().unwrap().values().cloned().collect::<Vec<_>>())
+        };
+        assert!(read(values(&body).to_string().as_bytes()).is_none());
+        for part in ["paymentPayload", "paymentRequirements"] {
+            let mut changed = body.clone();
+            changed[part] = values(&body[part]);
+            assert!(read(changed.to_string().as_bytes()).is_none(), "{part}");
+            assert!(general(changed.to_string().as_bytes()).is_err(), "{part}");
         }
     }
 

@@ -26,8 +26,8 @@ pub(super) fn run(
     on.prepare_cached(sql).and_then(|mut query| query.execute(values)).map_err(unavailable)
 }
 
-/// The first row, if there is one. The statement is not looked at further: one that changes rows
-/// has changed all of them by then.
+/// The first row, if there is one. The statement is stepped once more: what goes wrong when a
+/// change ends, such as a broken key, is said only then.
 pub(super) fn one<T>(
     on: &Connection,
     sql: &'static str,
@@ -36,7 +36,11 @@ pub(super) fn one<T>(
 ) -> Result<Option<T>, LedgerError> {
     let mut query = on.prepare_cached(sql).map_err(unavailable)?;
     let mut rows = query.query(values).map_err(unavailable)?;
-    rows.next().map_err(unavailable)?.map(read).transpose()
+    let found = rows.next().map_err(unavailable)?.map(read).transpose()?;
+    if found.is_some() {
+        rows.next().map_err(unavailable)?;
+    }
+    Ok(found)
 }
 
 /// The row that has to be there.

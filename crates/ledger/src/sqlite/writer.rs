@@ -63,6 +63,10 @@ fn together(
     jobs: impl Iterator<Item = Box<dyn Job>>,
     members: &mut Vec<Box<dyn Job>>,
 ) -> Result<(), String> {
+    if !connection.is_autocommit() {
+        // A rollback failed before.
+        control(connection, "rollback")?;
+    }
     let mut is_anything_kept = false;
     for mut job in jobs.filter(|job| job.is_wanted()) {
         if members.is_empty() {
