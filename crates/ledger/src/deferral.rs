@@ -11,8 +11,10 @@ use uuid::Uuid;
 
 use crate::{ClaimStore, Claimed, DebtRecords, DeferralState, LedgerError, NewClaim};
 
-/// Process deaths in the middle of a try after which a row is set aside.
-pub const MAX_DEATHS: i64 = 5;
+/// Process deaths in a row in the middle of a try after which a row is set aside. A death is blamed
+/// on every row that was in hand, and money that is set aside waits for an operator: a process that
+/// is killed again and again for reasons of its own must not set much aside.
+pub const MAX_DEATHS: i64 = 20;
 /// Answers that a settlement is refused after which a row is set aside.
 pub const MAX_REFUSALS: i64 = 20;
 
