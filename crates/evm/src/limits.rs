@@ -94,13 +94,13 @@ pub const TRANSACTION_GAS: u64 = 21_000;
 pub const NO_OP_GAS: u64 = TRANSACTION_GAS;
 
 /// Reads for verifications gather while others are under way, for this long.
-pub const GATHERING_WINDOW: Duration = Duration::from_millis(5);
+pub const GATHERING_WINDOW: Duration = Duration::from_millis(4);
 /// With so many reads under way they go on gathering until one of them ends.
-pub const MAX_READS_UNDER_WAY: usize = 3;
+pub const MAX_READS_UNDER_WAY: usize = 4;
 /// Or until this time is over: an endpoint that says nothing holds up nobody else.
 pub const GATHERING_PATIENCE: Duration = Duration::from_millis(20);
 /// Most payments that are asked for in one call.
-pub const MAX_GATHERED: usize = 64;
+pub const MAX_GATHERED: usize = 32;
 /// Gas for a payment in such a call beyond its transfer: two questions to an honest token, and the
 /// way there.
 pub const SHARED_MEMBER_GAS: u64 = 100_000;
