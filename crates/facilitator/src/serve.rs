@@ -34,7 +34,8 @@ impl Default for ServeLimits {
         Self {
             header_read_timeout: Duration::from_secs(10),
             max_header_bytes: faregate_protocol::header::MAX_LIST_BYTES,
-            max_connections: 1024,
+            // Room for both kinds of question at their limits.
+            max_connections: 4096,
             drain: Duration::from_secs(10),
         }
     }
