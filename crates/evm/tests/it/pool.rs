@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use faregate_chain::{Broadcast, Chain, ChainError, Inspection, Outcome};
 use faregate_devnet::{Devnet, DevnetConfig, DevnetHandle};
 use faregate_evm::{EndpointPolicy, EvmChain};
+use faregate_protocol::PaymentRequest;
 use faregate_telemetry::Metrics;
 use futures::future::join_all;
 use serde_json::{Value, json};
@@ -293,21 +294,27 @@ async fn nothing_that_is_shown_names_an_endpoint_by_its_url() {
     assert!(!format!("{:?}", pool.chain).contains(&port));
 }
 
-#[tokio::test]
-async fn a_block_proves_all_its_payments_in_a_handful_of_calls() {
-    let world = World::start().await;
-    world.devnet.set_automine(false);
-    let before = world.devnet.block_number();
-    let payments: Vec<_> = (0..24).map(|_| payment()).collect();
+/// Each in a transaction of its own.
+async fn all_sent(world: &World, payments: &[PaymentRequest]) -> Vec<[String; 1]> {
     let mut slot = world.slot();
     let mut sent = Vec::new();
-    for request in &payments {
+    for request in payments {
         let intent = faregate_chain::Intent::Transfer(request);
         let prepared = world.chain.prepare(intent, &slot, None).await.unwrap();
         assert_eq!(world.chain.broadcast(&prepared.raw).await, Broadcast::Accepted);
         sent.push([prepared.transaction]);
         slot.nonce += 1;
     }
+    sent
+}
+
+#[tokio::test]
+async fn a_block_proves_all_its_payments_in_a_handful_of_calls() {
+    let world = World::start().await;
+    world.devnet.set_automine(false);
+    let before = world.devnet.block_number();
+    let payments: Vec<_> = (0..24).map(|_| payment()).collect();
+    let sent = all_sent(&world, &payments).await;
     let unmined = payment();
     world.endpoint.take_requests();
     assert_eq!(world.chain.blocks(Some(before)).await.unwrap(), []);
@@ -357,49 +364,62 @@ async fn a_block_proves_all_its_payments_in_a_handful_of_calls() {
     };
     assert_eq!(world.chain.observe_in(place, &watches[..9]).await.unwrap(), seen[..9]);
     assert_eq!(world.endpoint.take_calls().len(), 9 + 3);
-    // Which blocks stand is one request for all.
-    let numbers = [before, block.number, block.number + 7];
-    let heights = world.chain.heights(&numbers).await.unwrap().unwrap();
-    assert_eq!(world.endpoint.take_calls().len(), 2 + numbers.len());
-    assert_eq!(heights.head, block.number);
-    assert!(heights.finalized <= heights.head);
-    let stands = faregate_chain::Standing { hash: block.hash.clone(), size: Some(24) };
-    assert_eq!(heights.blocks[1], Some(stands));
-    assert_eq!((heights.blocks[0].is_some(), &heights.blocks[2]), (true, &None));
-    // A height that an endpoint has an error for is one of which nothing is shown.
-    world.endpoint.react(|request| {
-        let Some(all) = request.as_array() else { return Reaction::Pass };
-        let answers: Vec<_> = all
-            .iter()
-            .map(|call| {
-                let number = call["params"][0].as_str().unwrap_or_default();
-                let error = json!({"code": -32000, "message": "header not found"});
-                let block = json!({
-                    "number": "0x7", "hash": format!("0x{}", "ab".repeat(32)),
-                    "parentHash": format!("0x{}", "cd".repeat(32)), "timestamp": "0x1",
-                    "transactions": [],
-                });
-                match number {
-                    "latest" | "finalized" | "0x7" => {
-                        json!({"jsonrpc": "2.0", "id": call["id"], "result": block})
-                    }
-                    _ => json!({"jsonrpc": "2.0", "id": call["id"], "error": error}),
-                }
-            })
-            .collect();
-        Reaction::Answer(200, json!(answers).to_string())
-    });
-    let partly = world.chain.heights(&[5, 7, 9]).await.unwrap().unwrap();
-    let shown: Vec<_> = partly.blocks.iter().map(Option::is_some).collect();
-    assert_eq!((partly.head, shown), (7, vec![false, true, false]));
-    world.endpoint.react(|_| Reaction::Pass);
     // A block that was replaced proves nothing.
     let first: alloy_primitives::B256 = sent[0][0].parse().unwrap();
     let reorg = faregate_devnet::Reorg { depth: 1, without: vec![first], ..Default::default() };
     world.devnet.reorg(&reorg).unwrap();
     let after = world.chain.observe_in(block.whole(), &watches).await.unwrap();
     assert_eq!(after[0], None);
+}
+
+#[tokio::test]
+async fn blocks_at_several_heights_are_asked_for_in_one_request() {
+    let world = World::start().await;
+    let before = world.devnet.block_number();
+    world.devnet.mine(1);
+    let numbers = [before, before + 1, before + 8];
+    world.chain.heights(&[]).await.unwrap();
+    world.endpoint.take_calls();
+    let heights = world.chain.heights(&numbers).await.unwrap().unwrap();
+    assert_eq!(world.endpoint.take_calls().len(), 2 + numbers.len());
+    assert_eq!(heights.head, before + 1);
+    assert!(heights.finalized <= heights.head);
+    let shown: Vec<_> = heights.blocks.iter().map(Option::is_some).collect();
+    assert_eq!(shown, [true, true, false]);
+    assert_eq!(heights.blocks[1].as_ref().unwrap().size, Some(0));
+    let reorg = faregate_devnet::Reorg { depth: 1, ..Default::default() };
+    world.devnet.reorg(&reorg).unwrap();
     let now = world.chain.heights(&numbers).await.unwrap().unwrap();
     assert_eq!(now.blocks[0], heights.blocks[0]);
     assert_ne!(now.blocks[1], heights.blocks[1]);
+}
+
+#[tokio::test]
+async fn a_height_that_an_endpoint_has_an_error_for_shows_no_block() {
+    let world = World::start().await;
+    world.chain.heights(&[]).await.unwrap();
+    world.endpoint.react(|request| {
+        let Some(all) = request.as_array() else { return Reaction::Pass };
+        let answer = |call: &Value| {
+            let block = json!({
+                "number": "0x7", "hash": format!("0x{}", "ab".repeat(32)),
+                "parentHash": format!("0x{}", "cd".repeat(32)), "timestamp": "0x1",
+                "transactions": [],
+            });
+            match call["params"][0].as_str() {
+                Some("latest" | "finalized" | "0x7") => {
+                    json!({"jsonrpc": "2.0", "id": call["id"], "result": block})
+                }
+                _ => {
+                    let error = json!({"code": -32000, "message": "header not found"});
+                    json!({"jsonrpc": "2.0", "id": call["id"], "error": error})
+                }
+            }
+        };
+        let answers: Vec<_> = all.iter().map(answer).collect();
+        Reaction::Answer(200, json!(answers).to_string())
+    });
+    let partly = world.chain.heights(&[5, 7, 9]).await.unwrap().unwrap();
+    let shown: Vec<_> = partly.blocks.iter().map(Option::is_some).collect();
+    assert_eq!((partly.head, shown), (7, vec![false, true, false]));
 }
