@@ -115,21 +115,23 @@ async fn of_a_block_that_is_gone_each_payment_is_looked_at_again() {
     for caller in settling {
         assert!(caller.await.unwrap());
     }
+    let gone = world.stored(&payment(1)).await.unwrap().evidence.unwrap().block_hash;
     world.chain.reorganise(1, false);
     // An endpoint that has not come so far proves nothing against a proof.
     tokio::time::sleep(Duration::from_millis(100)).await;
     for n in 1..=PAYMENTS {
         assert_eq!(world.stored(&payment(n)).await.unwrap().state, SettlementState::Mined);
     }
-    world.chain.mine();
     for n in 1..=PAYMENTS {
-        world.until(&payment(n), SettlementState::Broadcast).await;
-    }
-    for _ in 0..=faregate_chain::simulated::FINALITY_DEPTH {
-        world.chain.mine();
-    }
-    for n in 1..=PAYMENTS {
-        world.until(&payment(n), SettlementState::Final).await;
+        loop {
+            let stored = world.stored(&payment(n)).await.unwrap();
+            if stored.state == SettlementState::Final {
+                assert_ne!(stored.evidence.unwrap().block_hash, gone);
+                break;
+            }
+            world.chain.mine();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
     world.assert_moved(u64::from(PAYMENTS));
 }

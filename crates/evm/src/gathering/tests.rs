@@ -71,7 +71,9 @@ async fn a_lone_question_waits_for_nobody() {
 #[tokio::test(start_paused = true)]
 async fn who_comes_meanwhile_is_asked_for_together_after_a_window() {
     let gathering = Gathering::new(Echo::default());
-    let asked = join_all((0..40).map(|question| ask(&gathering, question))).await;
+    // One alone, and a batch that is not full.
+    let questions = 0..u32::try_from(MAX_GATHERED).unwrap();
+    let asked = join_all(questions.map(|question| ask(&gathering, question))).await;
     assert_eq!(asked.iter().filter(|asked| asked.alone).count(), 1);
     assert_eq!(gathering.reader.reads.load(Ordering::SeqCst), 1);
     for asked in asked.iter().filter(|asked| !asked.alone) {
