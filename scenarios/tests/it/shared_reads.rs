@@ -68,7 +68,7 @@ async fn verdicts(chain: &EvmChain, requests: &[PaymentRequest]) -> Vec<Verdict>
 }
 
 #[tokio::test]
-async fn f8_128_verifications_at_once_are_four_requests_to_a_real_node() {
+async fn f8_128_verifications_at_once_are_six_requests_to_a_real_node() {
     let real = RealChain::start();
     let token: Address = real.reader.token.parse().unwrap();
     let endpoint = ScriptedServer::before(real.rpc());
@@ -76,8 +76,8 @@ async fn f8_128_verifications_at_once_are_four_requests_to_a_real_node() {
     let requests = payments(token);
     let before = endpoint.asked();
     let told = verdicts(&together, &requests).await;
-    // One alone, 64 and 63 together; the forged one asks whether its payer has code.
-    assert_eq!(endpoint.asked() - before, 4);
+    // One alone, three times 32 and 31 together; the forged one asks whether its payer has code.
+    assert_eq!(endpoint.asked() - before, 6);
 
     let one_by_one = chain_before(&endpoint, token, false).await;
     for (at, (request, told)) in requests.iter().zip(&told).enumerate() {
