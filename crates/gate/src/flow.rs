@@ -162,8 +162,18 @@ fn with_receipt(
 async fn pursue(gate: &Arc<Gate>, presented: Presented, run: Run) -> Result<End, Refusal> {
     let network = presented.asked.payment_requirements.network.clone();
     let _active = gate.metrics.active_payment(network.as_str());
+    let standing = known::standing(gate, &presented).await?;
+    go_on(gate, presented, run, standing).await
+}
+
+async fn go_on(
+    gate: &Arc<Gate>,
+    presented: Presented,
+    run: Run,
+    standing: Standing,
+) -> Result<End, Refusal> {
     let (version, key) = (presented.version, presented.key);
-    match known::standing(gate, &presented).await? {
+    match standing {
         Standing::Fresh => fresh(gate, presented, run).await,
         Standing::Ready { lease, receipt, answer } => {
             let asks_later = (!receipt.success).then(|| gate.dispatcher()).flatten();
@@ -186,7 +196,17 @@ async fn fresh(gate: &Arc<Gate>, presented: Presented, run: Run) -> Result<End, 
     if let Some(unfit) = presented.unfit {
         return Err(Refusal::of(unfit));
     }
-    let seen = verify::verify(gate, &presented).await?;
+    let seen = match verify::verify(gate, &presented).await {
+        Ok(seen) => seen,
+        Err(refusal) => {
+            // The same payment, sent twice, may have settled meanwhile: to the chain it is a used
+            // authorization, and its buyer must not be told to pay again.
+            return match known::standing(gate, &presented).await? {
+                Standing::Fresh => Err(refusal),
+                standing => Box::pin(go_on(gate, presented, run, standing)).await,
+            };
+        }
+    };
     let claim::Held { lease, on_the_books } = claim::claim(gate, &presented, &seen).await?;
     crash_point!("G3");
     if presented.route.settle == SettleMode::BeforeRun {

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use faregate_gate::GateBody;
 use faregate_ledger::ClaimStore;
+use faregate_protocol::Reason;
 use futures::future::join_all;
 use http::Response;
 
 use crate::payment::{fresh, key};
+use crate::scripted_facilitator::Verdict;
 use crate::world::{SECRET, World, config, on_both_stores, priced_route};
 
 const WAYS: usize = 64;
@@ -17,6 +19,30 @@ on_both_stores! {
     copies_of_one_header_buy_one_answer
     copies_for_two_requests_buy_one_answer
     gates_that_share_a_ledger_grant_once
+    a_copy_that_is_verified_after_the_money_moved_is_told_to_pay_for_nothing
+}
+
+async fn a_copy_that_is_verified_after_the_money_moved_is_told_to_pay_for_nothing(
+    store: Arc<dyn ClaimStore>,
+) {
+    let world = World::with(store, config(vec![priced_route()]), crate::world::answering(SECRET));
+    let payment = fresh();
+    let used = Verdict::InvalidAfter(Duration::from_millis(300), Reason::EvmNonceAlreadyUsed);
+    world.facilitator.will_say(used);
+    let early = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        world.pay("/weather", &payment).await
+    };
+    let (late, early) = tokio::join!(world.pay("/weather", &payment), early);
+    assert!(early.is_granted(), "{early:?}");
+    assert_eq!(late.answer(), early.answer(), "{late:?}");
+    assert!(late.challenge().is_none());
+    assert_eq!(world.runs(), 1);
+    // Of a payment that nobody has claimed the verdict counts.
+    let used = Verdict::InvalidAfter(Duration::ZERO, Reason::EvmNonceAlreadyUsed);
+    world.facilitator.will_say(used);
+    let refused = world.pay("/weather", &fresh()).await;
+    refused.expect_refusal(402, Reason::EvmNonceAlreadyUsed.code());
 }
 
 fn slow() -> crate::world::Resource {

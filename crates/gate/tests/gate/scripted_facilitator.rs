@@ -20,6 +20,7 @@ pub(crate) const TRANSACTION: &str =
 pub(crate) enum Verdict {
     Valid,
     Invalid(String),
+    InvalidAfter(Duration, Reason),
     Fail(FacilitatorError),
     Hang,
     Panic,
@@ -90,6 +91,10 @@ impl Facilitator for Scripted {
                     invalid_message: Some("canary-endpoint-words".to_owned()),
                     ..VerifyResponse::valid("0x0")
                 }),
+                Verdict::InvalidAfter(pause, reason) => {
+                    tokio::time::sleep(pause).await;
+                    Ok(VerifyResponse::invalid(reason, None))
+                }
                 Verdict::Fail(error) => Err(error),
                 Verdict::Hang => std::future::pending().await,
                 Verdict::Panic => panic!("scripted"),
