@@ -115,7 +115,15 @@ impl<'a> Call<'a> {
         // What verify found may have changed, and nothing is sent that cannot settle.
         let head = match self.desk.chain.inspect_afresh(self.request, now).await {
             Ok(Inspection::Valid { head, .. }) => head,
-            Ok(Inspection::Invalid { reason, payer }) => return refuse(reason, payer),
+            Ok(Inspection::Invalid { reason, payer }) => {
+                // Another call may have had it settled since it was looked for: to the chain it is
+                // a used authorization, and here it has an outcome.
+                let stored = self.desk.store.find_settlement(&authorization.key).await;
+                return match stored.map_err(|error| ledger_down(&error))? {
+                    Some(stored) => self.join(stored).await,
+                    None => refuse(reason, payer),
+                };
+            }
             Err(error) => {
                 let network = self.desk.network();
                 tracing::warn!(network, %error, "not settled: the chain is silent");
