@@ -154,8 +154,9 @@ fn serve(args: &ConfigArgs, logging: &Logging, wanted: Roles) -> anyhow::Result<
     logging.start(settings.log.clone())?;
     server::block_on(async move {
         let running = roles::start(settings, wanted).await?;
+        let told_to_stop = server::until_told_to_stop();
         running.announce();
-        let ended = server::until_told_to_stop().await;
+        let ended = told_to_stop.await;
         tracing::info!(signal = ended, "stopping");
         running.stop(server::DRAIN).await;
         Ok(ExitCode::SUCCESS)

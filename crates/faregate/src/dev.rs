@@ -73,6 +73,7 @@ fn http(port: u16) -> String {
 }
 
 pub(crate) async fn run(args: DevArgs) -> anyhow::Result<ExitCode> {
+    let told_to_stop = server::until_told_to_stop();
     let ports = PortNumbers::of(&args);
     let world = world(ports);
     let scratch = tempfile::Builder::new()
@@ -100,7 +101,7 @@ pub(crate) async fn run(args: DevArgs) -> anyhow::Result<ExitCode> {
     } else {
         print!("{}", welcome(&world));
     }
-    until_stopped(&args, &chain).await;
+    until_stopped(&args, &chain, told_to_stop).await;
     drop(file);
     end(running, chain).await;
     Ok(ExitCode::SUCCESS)
@@ -115,7 +116,11 @@ async fn start_chain(args: &DevArgs, port: u16) -> anyhow::Result<DevnetHandle> 
     Devnet::start(config).await.context("the chain could not be started")
 }
 
-async fn until_stopped(args: &DevArgs, chain: &DevnetHandle) {
+async fn until_stopped(
+    args: &DevArgs,
+    chain: &DevnetHandle,
+    told_to_stop: impl Future<Output = &'static str>,
+) {
     let heartbeat = async {
         loop {
             tokio::time::sleep(HEARTBEAT).await;
@@ -125,7 +130,7 @@ async fn until_stopped(args: &DevArgs, chain: &DevnetHandle) {
         }
     };
     tokio::select! {
-        _ = server::until_told_to_stop() => {}
+        _ = told_to_stop => {}
         () = heartbeat => {}
     }
 }

@@ -37,17 +37,22 @@ pub(crate) async fn bind(
     })
 }
 
-/// Resolves with the name of the signal.
-pub(crate) async fn until_told_to_stop() -> &'static str {
+/// Resolves with the name of the signal. Signals are heeded from the call on, not from the first
+/// poll: one that comes between must not end the process without its farewell.
+pub(crate) fn until_told_to_stop() -> impl Future<Output = &'static str> {
     use tokio::signal::unix::{SignalKind, signal};
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminate) => tokio::select! {
-            _ = tokio::signal::ctrl_c() => "SIGINT",
-            _ = terminate.recv() => "SIGTERM",
-        },
-        Err(_) => {
-            let _ = tokio::signal::ctrl_c().await;
-            "SIGINT"
+    let terminate = signal(SignalKind::terminate());
+    let interrupt = signal(SignalKind::interrupt());
+    async move {
+        match (terminate, interrupt) {
+            (Ok(mut terminate), Ok(mut interrupt)) => tokio::select! {
+                _ = interrupt.recv() => "SIGINT",
+                _ = terminate.recv() => "SIGTERM",
+            },
+            _ => {
+                let _ = tokio::signal::ctrl_c().await;
+                "SIGINT"
+            }
         }
     }
 }
