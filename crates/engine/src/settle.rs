@@ -116,13 +116,7 @@ impl<'a> Call<'a> {
         let head = match self.desk.chain.inspect_afresh(self.request, now).await {
             Ok(Inspection::Valid { head, .. }) => head,
             Ok(Inspection::Invalid { reason, payer }) => {
-                // Another call may have had it settled since it was looked for: to the chain it is
-                // a used authorization, and here it has an outcome.
-                let stored = self.desk.store.find_settlement(&authorization.key).await;
-                return match stored.map_err(|error| ledger_down(&error))? {
-                    Some(stored) => self.join(stored).await,
-                    None => refuse(reason, payer),
-                };
+                return self.refused(&authorization.key, reason, payer).await;
             }
             Err(error) => {
                 let network = self.desk.network();
@@ -170,6 +164,22 @@ impl<'a> Call<'a> {
             Ok(Reserved::New(stored)) => self.wait(*stored).await,
             Ok(Reserved::Exists(stored)) => self.join(*stored).await,
             Err(answer) => answer,
+        }
+    }
+
+    /// The chain says no. Another call may have had it settled since it was looked for: to the chain
+    /// it is a used authorization, and here it has an outcome.
+    async fn refused(
+        &self,
+        key: &PaymentKey,
+        reason: Reason,
+        payer: Option<String>,
+    ) -> Result<SettleResponse, FacilitatorError> {
+        let network = &self.request.payment_requirements.network;
+        let stored = self.desk.store.find_settlement(key).await;
+        match stored.map_err(|error| ledger_down(&error))? {
+            Some(stored) => self.join(stored).await,
+            None => Ok(SettleResponse::failed(reason, network, None, payer)),
         }
     }
 
