@@ -70,16 +70,25 @@ impl Ready {
     /// The answer as it leaves, granted.
     pub(super) async fn grant(mut self) -> Result<Response<GateBody>, Refusal> {
         let unproven = || Refusal::pending(settle::unproven(&self.receipt));
-        let Some(held) = &self.held else { return Err(unproven()) };
-        // What cannot be opened is kept all the same.
-        let opened = held.lease.open(held.answer.clone()).await;
-        let answer = with_receipt(opened, &self.receipt, self.version)?;
-        let Some(Held { lease, answer: held, unkept }) = self.held.take() else {
-            return Err(unproven());
-        };
-        let granted = match unkept {
-            Some(_) => lease.grant_with(held).await,
-            None => lease.grant().await,
+        let (answer, granted) = match self.held.take() {
+            None => return Err(unproven()),
+            Some(Held { lease, answer, unkept: None }) => {
+                let opened = lease.open(answer).await;
+                let answer = with_receipt(opened, &self.receipt, self.version)?;
+                (answer, lease.grant().await)
+            }
+            Some(held) => {
+                let copy = held.answer.clone();
+                // It stays here until it was opened: what cannot be, or is dropped meanwhile, is
+                // kept all the same.
+                let held = self.held.insert(held);
+                let opened = held.lease.open(copy).await;
+                let answer = with_receipt(opened, &self.receipt, self.version)?;
+                let Some(Held { lease, answer: unkept, .. }) = self.held.take() else {
+                    return Err(unproven());
+                };
+                (answer, lease.grant_with(unkept).await)
+            }
         };
         match granted {
             Ok(()) => {
