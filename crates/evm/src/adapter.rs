@@ -22,6 +22,7 @@ use crate::fees::quiet::{self, QuietPolicy};
 use crate::gathering::Gathering;
 use crate::inspect::{SharedReads, Trust};
 use crate::mechanisms::eip3009::Overload;
+use crate::observe::whole_blocks::WholeBlocks;
 use crate::refusals::Refusals;
 use crate::rpc::{Call, Rpc, call, decode};
 use crate::schemes::exact;
@@ -47,6 +48,8 @@ pub struct EvmChain {
     pub(crate) gathering: Option<Arc<Gathering<SharedReads>>>,
     /// Payments that are refused for good, where processes share that.
     pub(crate) refusals: Option<Arc<Refusals>>,
+    /// Whether a block's receipts may be asked for all at once.
+    pub(crate) whole_blocks: WholeBlocks,
     signers_checked: AtomicBool,
     /// Looks after the endpoints as long as the chain is used.
     survey: Option<JoinHandle<()>>,
@@ -113,6 +116,7 @@ impl EvmChain {
             signers: config.signers,
             contract_payers: CodeSeen::default(),
             batching: Batching::new(config.batch),
+            whole_blocks: WholeBlocks::default(),
             signers_checked: AtomicBool::new(false),
             survey,
         };

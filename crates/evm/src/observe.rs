@@ -7,6 +7,7 @@
 pub(crate) mod blocks;
 mod chain_view;
 mod receipt;
+pub(crate) mod whole_blocks;
 
 use alloy_primitives::B256;
 use faregate_chain::observation::Reverted;

@@ -4,6 +4,8 @@
 
 #[path = "it/batches.rs"]
 mod batches;
+#[path = "it/blocks.rs"]
+mod blocks;
 #[path = "it/contract_payers.rs"]
 mod contract_payers;
 #[path = "it/death.rs"]

@@ -99,7 +99,7 @@ pub(crate) async fn observe_in(
     let wanted: Vec<B256> = hashes.filter(|hash| own.contains(hash)).collect();
     let mut outcome = Err(ChainError::Unreachable { network: chain.network.to_string() });
     for rpc in chain.rpc.each_by_health() {
-        match observe_at(&rpc, block, &subjects, &wanted).await {
+        match observe_at(chain, &rpc, block, &subjects, &wanted).await {
             Ok(seen) => return Ok(seen),
             Err(error) if outcome.is_err() => outcome = Err(error),
             Err(_) => {}
@@ -109,13 +109,14 @@ pub(crate) async fn observe_in(
 }
 
 async fn observe_at(
+    chain: &EvmChain,
     rpc: &Rpc,
     block: InBlock<'_>,
     subjects: &[Option<Subject>],
     wanted: &[B256],
 ) -> Result<Vec<Option<Observation>>, ChainError> {
     // The headers after the receipts: a block that was replaced meanwhile proves nothing.
-    let receipts = receipts_of(rpc, block, wanted).await?;
+    let receipts = receipts_of(chain, rpc, block, wanted).await?;
     let view = headers(rpc, block).await?;
     let mut seen = Vec::with_capacity(subjects.len());
     for subject in subjects {
@@ -147,23 +148,17 @@ async fn proven(
 
 /// The receipts of the wanted transactions, as far as they are mined.
 async fn receipts_of(
+    chain: &EvmChain,
     rpc: &Rpc,
     block: InBlock<'_>,
     wanted: &[B256],
 ) -> Result<HashMap<B256, Receipt>, ChainError> {
-    let mut found = HashMap::with_capacity(wanted.len());
     if worth_all_receipts(wanted.len(), block.size)
-        && let [Ok(Value::Array(all))] = &*rpc.batch(&[Call::block_receipts(block.number)]).await?
+        && let Some(found) = receipts_of_all(chain, rpc, block, wanted).await?
     {
-        let wanted: HashSet<&B256> = wanted.iter().collect();
-        for value in all {
-            let hash = value.get("transactionHash").and_then(decode::hash);
-            let Some(hash) = hash.filter(|hash| wanted.contains(hash)) else { continue };
-            let read = receipt::read(value, hash).ok_or_else(|| rpc.nonsense(call::GET_RECEIPT))?;
-            found.insert(hash, read);
-        }
         return Ok(found);
     }
+    let mut found = HashMap::with_capacity(wanted.len());
     let calls: Vec<Call> = wanted.iter().map(|hash| Call::receipt(*hash)).collect();
     for (hash, answer) in wanted.iter().zip(rpc.batch(&calls).await?) {
         if let Some(receipt) = chain_view::receipt_or_none(rpc, answer, *hash)? {
@@ -171,6 +166,36 @@ async fn receipts_of(
         }
     }
     Ok(found)
+}
+
+/// By all receipts of the block. `None`: the endpoint has no such call, or the block is more than an
+/// answer may be; neither is asked again for a while.
+async fn receipts_of_all(
+    chain: &EvmChain,
+    rpc: &Rpc,
+    block: InBlock<'_>,
+    wanted: &[B256],
+) -> Result<Option<HashMap<B256, Receipt>>, ChainError> {
+    if !chain.whole_blocks.is_open() {
+        return Ok(None);
+    }
+    let answers = match rpc.batch(&[Call::block_receipts(block.number)]).await {
+        Err(error) if error.is_silence() => return Err(error),
+        answers => answers.unwrap_or_default(),
+    };
+    let [Ok(Value::Array(all))] = &*answers else {
+        chain.whole_blocks.pause();
+        return Ok(None);
+    };
+    let mut found = HashMap::with_capacity(wanted.len());
+    let wanted: HashSet<&B256> = wanted.iter().collect();
+    for value in all {
+        let hash = value.get("transactionHash").and_then(decode::hash);
+        let Some(hash) = hash.filter(|hash| wanted.contains(hash)) else { continue };
+        let read = receipt::read(value, hash).ok_or_else(|| rpc.nonsense(call::GET_RECEIPT))?;
+        found.insert(hash, read);
+    }
+    Ok(Some(found))
 }
 
 /// All receipts of a block in one call, when few of them would be for nothing.
