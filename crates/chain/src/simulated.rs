@@ -38,6 +38,8 @@ pub struct Faults {
     pub no_gas_money: bool,
     /// Questions about many payments or blocks at once are answered with nonsense.
     pub one_by_one: bool,
+    /// So many questions about many payments in a block are answered with nonsense.
+    pub together_fails: u32,
     /// Transactions for several payments run out of gas and do nothing.
     pub batches_revert: bool,
 }

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use faregate_chain::Chain;
-use faregate_ledger::SettlementStore;
-use faregate_protocol::PaymentKey;
+use faregate_ledger::{Change, Hint, SettlementStore};
 use faregate_telemetry::Metrics;
-use tokio::sync::{Notify, broadcast, watch};
+use tokio::sync::{Mutex, Notify, broadcast, watch};
 
 use crate::Limits;
+use crate::backlog::Backlog;
 use crate::clock::Clock;
 use crate::wake::Wakers;
 
@@ -23,8 +24,15 @@ pub(crate) struct Desk {
     pub(crate) wakers: Wakers,
     /// Tells the lanes that there may be work.
     pub(crate) work: Notify,
+    /// Tells the watcher of blocks that something was sent.
+    pub(crate) sent: Notify,
     /// Tells the reconciler that there may be something to see.
     pub(crate) seen: Notify,
+    /// The lanes of this process take payments up one after the other, or they would read the same
+    /// ones and take them from each other.
+    pub(crate) taking_up: Mutex<()>,
+    /// Settlements without an outcome.
+    pub(crate) backlog: Backlog,
     /// Blocks that this process noticed, and whether it watches for them now.
     pub(crate) blocks: Blocks,
 }
@@ -34,6 +42,7 @@ pub(crate) struct Desk {
 pub(crate) struct Blocks {
     seen: AtomicU64,
     watched: AtomicBool,
+    gap_ms: AtomicU64,
 }
 
 impl Blocks {
@@ -42,9 +51,42 @@ impl Blocks {
         let watched = self.watched.load(Ordering::Acquire);
         watched.then(|| self.seen.load(Ordering::Acquire))
     }
+
+    /// The time between two blocks, as far as it is known and somebody here watches for them.
+    pub(crate) fn gap(&self) -> Duration {
+        let gap_ms = self.watched().map_or(0, |_| self.gap_ms.load(Ordering::Acquire));
+        Duration::from_millis(gap_ms)
+    }
+
+    pub(crate) fn come_every(&self, gap: Duration) {
+        self.gap_ms.store(u64::try_from(gap.as_millis()).unwrap_or(u64::MAX), Ordering::Release);
+    }
 }
 
 impl Desk {
+    pub(crate) fn new(
+        chain: Arc<dyn Chain>,
+        store: Arc<dyn SettlementStore>,
+        clock: Arc<dyn Clock>,
+        metrics: Metrics,
+        limits: Limits,
+    ) -> Self {
+        Self {
+            chain,
+            store,
+            clock,
+            metrics,
+            limits,
+            wakers: Wakers::default(),
+            work: Notify::new(),
+            sent: Notify::new(),
+            seen: Notify::new(),
+            taking_up: Mutex::new(()),
+            backlog: Backlog::default(),
+            blocks: Blocks::default(),
+        }
+    }
+
     pub(crate) fn network(&self) -> &str {
         self.chain.network().as_str()
     }
@@ -59,11 +101,14 @@ impl Desk {
         self.blocks.watched.store(watching, Ordering::Release);
     }
 
-    /// Something about this payment changed, here or in another process.
-    fn stir(&self, key: &PaymentKey) {
-        self.wakers.wake(key);
-        self.work.notify_waiters();
-        self.seen.notify_one();
+    /// Something about a payment changed, here or in another process.
+    fn stir(&self, hint: Hint) {
+        match hint.change {
+            Change::Wanted => self.work.notify_waiters(),
+            Change::Sent => self.sent.notify_waiters(),
+            Change::Due => self.seen.notify_one(),
+            Change::Outcome => self.wakers.wake(&hint.key),
+        }
     }
 }
 
@@ -71,7 +116,7 @@ impl Desk {
 /// that is missed costs time only.
 pub(crate) async fn pass_on_hints(
     desk: Arc<Desk>,
-    mut hints: broadcast::Receiver<PaymentKey>,
+    mut hints: broadcast::Receiver<Hint>,
     mut stopped: watch::Receiver<bool>,
 ) {
     loop {
@@ -81,7 +126,7 @@ pub(crate) async fn pass_on_hints(
             hint = hints.recv() => hint,
         };
         match hint {
-            Ok(key) => desk.stir(&key),
+            Ok(hint) => desk.stir(hint),
             Err(broadcast::error::RecvError::Lagged(_)) => {}
             Err(broadcast::error::RecvError::Closed) => return,
         }

@@ -6,12 +6,11 @@ use faregate_chain::Chain;
 use faregate_ledger::SettlementStore;
 use faregate_protocol::Network;
 use faregate_telemetry::Metrics;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::clock::Clock;
-use crate::desk::{Blocks, Desk, pass_on_hints};
-use crate::wake::Wakers;
+use crate::desk::{Desk, pass_on_hints};
 use crate::{Limits, lane, reconcile};
 
 /// Verifies and settles payments on its chains. Cheap to clone.
@@ -41,22 +40,14 @@ impl Engine {
         let mut workers = JoinSet::new();
         let mut desks = Vec::with_capacity(chains.len());
         for chain in chains {
-            let desk = Arc::new(Desk {
-                chain,
-                store: Arc::clone(store),
-                clock: Arc::clone(clock),
-                metrics: metrics.clone(),
-                limits,
-                wakers: Wakers::default(),
-                work: Notify::new(),
-                seen: Notify::new(),
-                blocks: Blocks::default(),
-            });
+            let (store, clock) = (Arc::clone(store), Arc::clone(clock));
+            let hints = store.hints();
+            let desk = Arc::new(Desk::new(chain, store, clock, metrics.clone(), limits));
             for signer in desk.chain.signers() {
                 workers.spawn(lane::run(Arc::clone(&desk), signer, stopped.clone()));
             }
             workers.spawn(reconcile::run(Arc::clone(&desk), stopped.clone()));
-            workers.spawn(pass_on_hints(Arc::clone(&desk), store.moved(), stopped.clone()));
+            workers.spawn(pass_on_hints(Arc::clone(&desk), hints, stopped.clone()));
             desks.push(desk);
         }
         (Self { desks: desks.into(), store: Arc::clone(store) }, Running { stop, workers })

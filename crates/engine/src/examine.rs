@@ -8,15 +8,13 @@ use faregate_chain::{Chain, Evidence, Outcome, Watch};
 use faregate_ledger::{Lease, LedgerError, Settlement, SettlementState as State, SettlementStore};
 use faregate_protocol::PaymentKey;
 use faregate_telemetry::Metrics;
-use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::Limits;
 use crate::clock::Clock;
-use crate::desk::{Blocks, Desk};
+use crate::desk::Desk;
 use crate::reconcile::{self, Reconciler};
 use crate::tenure::Tenure;
-use crate::wake::Wakers;
 
 const POLL: Duration = Duration::from_millis(200);
 
@@ -104,17 +102,7 @@ impl Examiner {
         metrics: Metrics,
         limits: Limits,
     ) -> Self {
-        let desk = Arc::new(Desk {
-            chain,
-            store: Arc::clone(store),
-            clock,
-            metrics,
-            limits,
-            wakers: Wakers::default(),
-            work: Notify::new(),
-            seen: Notify::new(),
-            blocks: Blocks::default(),
-        });
+        let desk = Arc::new(Desk::new(chain, Arc::clone(store), clock, metrics, limits));
         Self { tenure: reconcile::tenure(&desk), reconciler: Reconciler::new(desk) }
     }
 
@@ -176,7 +164,7 @@ impl Examiner {
         if stored.state.is_end() {
             return Ok(());
         }
-        self.reconciler.look(&lease, stored).await
+        self.reconciler.look(&lease, &stored).await.map(|_| ())
     }
 
     async fn lease(&mut self) -> Result<Lease, LedgerError> {

@@ -6,6 +6,7 @@
 
 mod group;
 mod round;
+mod take_up;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 use faregate_chain::{ChainError, LaneState};
 use faregate_ledger::{LaneRows, Lease, LedgerError};
+use faregate_protocol::PaymentKey;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -23,7 +25,15 @@ pub(crate) async fn run(desk: Arc<Desk>, signer: String, mut stopped: watch::Rec
     let limits = desk.limits;
     let name = format!("lane {} {signer}", desk.network());
     let mut tenure = Tenure::new(Arc::clone(&desk.store), name, limits.lease_ttl);
-    let mut lane = Lane { desk, signer, sent: HashMap::new(), denied: None, known: None };
+    let mut lane = Lane {
+        desk,
+        signer,
+        sent: HashMap::new(),
+        unfit: HashMap::new(),
+        denied: None,
+        known: None,
+        mined: None,
+    };
     loop {
         let work = Arc::clone(&lane.desk);
         let told = work.work.notified();
@@ -33,6 +43,7 @@ pub(crate) async fn run(desk: Arc<Desk>, signer: String, mut stopped: watch::Rec
         };
         let pause = match next {
             Ok(Next::Again) => Duration::ZERO,
+            Ok(Next::Gather(wait)) => wait.min(limits.gather_look),
             Ok(Next::Soon) | Err(Halt::Chain | Halt::Ledger) => limits.watch_every,
             Ok(Next::Idle) => limits.idle_every,
             Err(Halt::LeaseLost) => {
@@ -40,8 +51,9 @@ pub(crate) async fn run(desk: Arc<Desk>, signer: String, mut stopped: watch::Rec
                 limits.watch_every
             }
         };
-        // A chain or ledger that failed is not asked again at every hint.
-        let waits_for_hints = next.is_ok();
+        // A chain or ledger that failed is not asked again at every hint, and each payment that
+        // joins a group is one.
+        let waits_for_hints = !matches!(next, Err(_) | Ok(Next::Gather(_)));
         tokio::select! {
             biased;
             _ = stopped.wait_for(|stop| *stop) => break,
@@ -57,6 +69,8 @@ pub(crate) async fn run(desk: Arc<Desk>, signer: String, mut stopped: watch::Rec
 enum Next {
     /// At once: something was sent and may be mined already.
     Again,
+    /// After this time: payments wait for companions.
+    Gather(Duration),
     /// Transactions are in flight.
     Soon,
     /// Nothing is open.
@@ -77,10 +91,14 @@ struct Lane {
     /// What this process knows of the newest bytes of a nonce. It outlives a lost lease: a lane
     /// that changes hands often must not begin to wait anew each time.
     sent: HashMap<u64, Sent>,
+    /// Payments that would not settle just now, since when.
+    unfit: HashMap<PaymentKey, Instant>,
     /// Since when the chain denies nonces from here on that the ledger has closed.
     denied: Option<(u64, Instant)>,
     /// What the chain last said of the signer.
     known: Option<Known>,
+    /// When the chain first said that the open nonces below this one are mined.
+    mined: Option<Mined>,
 }
 
 /// What the chain said of a signer, and when: nothing but a block or a send of ours changes it.
@@ -89,6 +107,15 @@ struct Known {
     state: LaneState,
     at: Instant,
     /// The last block that was noticed then.
+    block: Option<u64>,
+}
+
+/// When nonces were first known to be mined.
+#[derive(Clone, Copy, Debug)]
+struct Mined {
+    below: u64,
+    at: Instant,
+    /// The last block that was looked into then.
     block: Option<u64>,
 }
 

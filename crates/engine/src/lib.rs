@@ -7,6 +7,7 @@
 //!  tenure.rs      the lease that makes it one, over all processes
 //!  reconcile.rs   one worker a chain: looks for proof; the only one who says paid or dead
 //!  examine.rs     for operators: the chain beside the ledger
+//!  backlog.rs     how many have no outcome yet
 //!  wake.rs        tells waiting callers that a payment moved
 //!  facilitator.rs the port that doors see
 //! ```
@@ -14,6 +15,7 @@
 //! Architecture invariants: never broadcasts what the ledger has not recorded; never records paid
 //! or dead what the chain has not shown; a timeout is never a failure.
 
+mod backlog;
 pub mod clock;
 mod desk;
 mod engine;

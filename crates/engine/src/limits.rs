@@ -9,6 +9,11 @@ pub struct Limits {
     pub queue: u64,
     /// Transactions of one lane that may be in flight; public nodes promise no more than 16.
     pub in_flight: usize,
+    /// How long payments wait for companions when a lane has almost all of its transactions in
+    /// flight; with fewer in flight proportionally shorter, with none not at all.
+    pub gather: Duration,
+    /// How often it is looked whether those that wait are enough.
+    pub gather_look: Duration,
     /// How long a settle call waits when its caller names no deadline.
     pub settle_wait: Duration,
     /// Longest wait a caller's deadline can ask for.
@@ -21,12 +26,18 @@ pub struct Limits {
     pub lease_ttl: Duration,
     /// How often a lane looks at its nonces while transactions are in flight.
     pub watch_every: Duration,
+    /// How long a payment is passed over whose transaction was mined without effect and that would
+    /// not settle now either.
+    pub unfit_for: Duration,
     /// Shortest time between two questions for a new block.
     pub block_poll_min: Duration,
     /// The same while the time between blocks is not known, and longest time otherwise.
     pub block_poll_max: Duration,
     /// Longest time between blocks that is reckoned with.
     pub block_time_max: Duration,
+    /// A slot whose nonce is mined is closed after this, even if the watcher of blocks has not seen
+    /// the block yet.
+    pub close_after: Duration,
     /// How often it is asked whether anything is in flight whose block must be watched for.
     pub in_flight_known_for: Duration,
     /// Blocks that are read again when a new one does not follow the last that was seen.
@@ -84,15 +95,19 @@ impl Default for Limits {
         Self {
             queue: 4096,
             in_flight: 16,
+            gather: Duration::from_millis(200),
+            gather_look: Duration::from_millis(50),
             settle_wait: Duration::from_secs(30),
             settle_wait_max: Duration::from_secs(120),
             want_grace: Duration::from_secs(10),
             min_balance_wei: 1_000_000_000_000_000,
             lease_ttl: Duration::from_secs(5),
             watch_every: Duration::from_millis(250),
+            unfit_for: Duration::from_secs(1),
             block_poll_min: Duration::from_millis(50),
             block_poll_max: Duration::from_millis(100),
             block_time_max: Duration::from_secs(15),
+            close_after: Duration::from_secs(1),
             in_flight_known_for: Duration::from_secs(1),
             rewind_blocks: 6,
             idle_every: Duration::from_secs(1),

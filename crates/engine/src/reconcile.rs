@@ -7,6 +7,7 @@ mod counted;
 mod look;
 mod pace;
 mod proven;
+mod together;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -20,6 +21,9 @@ use tokio::time::Instant;
 use self::counted::Counted;
 use crate::desk::Desk;
 use crate::tenure::Tenure;
+
+/// For so many blocks the watcher of blocks is trusted to find a payment that was sent.
+const BLOCKS_LEFT_ALONE: u32 = 2;
 
 pub(crate) async fn run(desk: Arc<Desk>, stopped: watch::Receiver<bool>) {
     let reconciler = Reconciler::new(desk);
@@ -90,12 +94,14 @@ impl Reconciler {
     async fn round(&self, lease: &Lease) -> Result<bool, LedgerError> {
         let limits = &self.desk.limits;
         let network = self.desk.network();
-        let quiet_ms = u64::try_from(limits.look_quiet.as_millis()).unwrap_or(u64::MAX);
+        // What is in flight is found in its block, mostly the next.
+        let quiet = limits.look_quiet.max(self.desk.blocks.gap().saturating_mul(BLOCKS_LEFT_ALONE));
+        let quiet_ms = u64::try_from(quiet.as_millis()).unwrap_or(u64::MAX);
         let due = self.desk.store.due(network, quiet_ms, limits.look_batch).await?;
         let full = due.len() >= usize::try_from(limits.look_batch).unwrap_or(usize::MAX);
         let is_proven = |stored: &Settlement| stored.state == SettlementState::Mined;
         let (proven, open) = due.into_iter().partition(is_proven);
-        let looked = self.look_at_each(lease, open).await;
+        let looked = self.look_at_open(lease, open).await;
         let looked = looked.and(self.look_at_proven(lease, proven).await);
         self.desk.metrics.unresolved_payments(self.desk.store.unresolved(network).await?);
         looked.map(|()| full)
@@ -103,7 +109,8 @@ impl Reconciler {
 
     /// One settlement that cannot be looked at holds up no other.
     async fn look_at_each(&self, lease: &Lease, all: Vec<Settlement>) -> Result<(), LedgerError> {
-        let looks = futures::stream::iter(all).map(|stored| self.look(lease, stored));
+        let looks =
+            futures::stream::iter(all).map(|stored| async move { self.look(lease, &stored).await });
         let mut outcomes = looks.buffer_unordered(self.desk.limits.looks_at_once);
         let mut first_error = None;
         while let Some(outcome) = outcomes.next().await {

@@ -9,17 +9,19 @@ use faregate_protocol::{
     FacilitatorError, PaymentKey, PaymentRequest, Reason, SettleResponse, SettleTerms,
 };
 use faregate_telemetry::crash_point;
+use tokio::sync::futures::Notified;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::Engine;
 use crate::desk::Desk;
 use crate::verify::CHAIN_DOWN;
+use crate::wake::Waiting;
 
 /// A wait looks at the ledger this often even if nobody wakes it, and ever more rarely: a look
 /// costs as much as a step of the payment does.
-const FIRST_LOOK: Duration = Duration::from_millis(250);
-const SELDOM: Duration = Duration::from_secs(2);
+const FIRST_LOOK: Duration = Duration::from_secs(1);
+const SELDOM: Duration = Duration::from_secs(4);
 
 const LEDGER_DOWN: FacilitatorError =
     FacilitatorError::Unavailable(Reason::LedgerUnavailable.code());
@@ -124,8 +126,9 @@ impl<'a> Call<'a> {
                 return Err(CHAIN_DOWN);
             }
         };
-        let open = self.desk.store.unresolved(self.desk.network()).await;
-        if open.map_err(|error| ledger_down(&error))? >= self.desk.limits.queue {
+        let (store, most) = (self.desk.store.as_ref(), self.desk.limits.queue);
+        let has_room = self.desk.backlog.has_room(store, self.desk.network(), most).await;
+        if !has_room.map_err(|error| ledger_down(&error))? {
             return Err(QUEUE_FULL);
         }
         if let Some(deployment) = self.deployment {
@@ -156,12 +159,15 @@ impl<'a> Call<'a> {
             valid_before: authorization.valid_before,
             head_at_claim: head.saturating_sub(self.desk.limits.reorg_blocks),
         };
+        // Before it can have an outcome, so that none is missed.
+        let waiting = self.desk.wakers.wait(new.key);
+        let woken = waiting.notified();
         // If the row is stored and this answer is lost, it is signed only while wanted.
         crash_point!("F1");
         let reserved = self.desk.store.reserve(&new, self.wait_ms()).await;
         crash_point!("F2");
         match reserved.map_err(|error| self.reservation_unknown(&error)) {
-            Ok(Reserved::New(stored)) => self.wait(*stored).await,
+            Ok(Reserved::New(stored)) => self.follow(*stored, &waiting, woken).await,
             Ok(Reserved::Exists(stored)) => self.join(*stored).await,
             Err(answer) => answer,
         }
@@ -218,13 +224,22 @@ impl<'a> Call<'a> {
         !stored.new.caller_has_key || (self.has_key && self.caller == stored.new.settle_id)
     }
 
-    async fn wait(&self, mut stored: Settlement) -> Result<SettleResponse, FacilitatorError> {
-        let key = stored.new.key;
-        let waiting = self.desk.wakers.wait(key);
+    async fn wait(&self, stored: Settlement) -> Result<SettleResponse, FacilitatorError> {
+        let waiting = self.desk.wakers.wait(stored.new.key);
+        let woken = waiting.notified();
+        let stored = self.read(&stored.new.key).await.unwrap_or(stored);
+        self.follow(stored, &waiting, woken).await
+    }
+
+    /// From the settlement as it was read since `woken` was registered.
+    async fn follow<'w>(
+        &self,
+        mut stored: Settlement,
+        waiting: &'w Waiting<'_>,
+        mut woken: Notified<'w>,
+    ) -> Result<SettleResponse, FacilitatorError> {
         let mut pause = FIRST_LOOK;
         loop {
-            let woken = waiting.notified();
-            stored = self.read(&key).await.unwrap_or(stored);
             if let Some(answer) = self.answer(&stored).await {
                 return Ok(answer);
             }
@@ -236,6 +251,8 @@ impl<'a> Call<'a> {
             if tokio::time::timeout_at(look, woken).await.is_err() {
                 pause = SELDOM.min(pause.saturating_mul(2));
             }
+            woken = waiting.notified();
+            stored = self.read(&stored.new.key).await.unwrap_or(stored);
         }
     }
 

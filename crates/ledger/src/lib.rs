@@ -21,6 +21,7 @@ pub mod claims;
 pub mod debts;
 pub mod deferral;
 pub mod error;
+pub mod hint;
 pub mod journal;
 pub mod lane_rows;
 pub mod memory;
@@ -42,6 +43,7 @@ pub use deferral::{
     QueueFigures, Tried,
 };
 pub use error::LedgerError;
+pub use hint::{Change, Hint};
 pub use journal::JournalEntry;
 pub use lane_rows::{Attempt, LaneRows, Lease, SlotMember, SlotRow};
 pub use memory::{MemoryLedger, MillisClock};

@@ -22,9 +22,7 @@ use uuid::Uuid;
 
 use self::rows::Rows;
 use crate::LedgerError;
-
-/// Hints that a slow listener may fall behind by before it misses some.
-const MOVED_BACKLOG: usize = 1024;
+use crate::hint::{BACKLOG, Change, Hint};
 
 /// Tells unix milliseconds; the clock of a simulation.
 pub type MillisClock = Arc<dyn Fn() -> u64 + Send + Sync>;
@@ -35,7 +33,7 @@ pub struct MemoryLedger {
     rows: Arc<Mutex<Rows>>,
     clock: MillisClock,
     deployment: Uuid,
-    moved: broadcast::Sender<PaymentKey>,
+    hints: broadcast::Sender<Hint>,
 }
 
 impl std::fmt::Debug for MemoryLedger {
@@ -48,8 +46,8 @@ impl MemoryLedger {
     /// An empty ledger that reads time, in unix milliseconds, from `clock` and nowhere else.
     #[must_use]
     pub fn new(clock: MillisClock, deployment: Uuid) -> Self {
-        let (moved, _) = broadcast::channel(MOVED_BACKLOG);
-        Self { rows: Arc::default(), clock, deployment, moved }
+        let (hints, _) = broadcast::channel(BACKLOG);
+        Self { rows: Arc::default(), clock, deployment, hints }
     }
 
     /// The rows and the time, which stands still for as long as the rows are held.
@@ -59,8 +57,8 @@ impl MemoryLedger {
         (rows, stored((self.clock)()))
     }
 
-    fn tell(&self, key: PaymentKey) {
-        let _ = self.moved.send(key);
+    fn tell(&self, key: PaymentKey, change: Change) {
+        let _ = self.hints.send(Hint { key, change });
     }
 }
 

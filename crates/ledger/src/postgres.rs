@@ -38,8 +38,8 @@ use uuid::Uuid;
 
 use self::hints::Hints;
 use self::rows::text;
-use crate::migrations::{self, Change};
-use crate::{LedgerError, Sealer};
+use crate::migrations;
+use crate::{Change, Hint, LedgerError, Sealer};
 
 /// Times a transaction is made again after the database gave it up.
 const RETRIES: u32 = 3;
@@ -62,7 +62,7 @@ macro_rules! one_now_ms {
 }
 use one_now_ms;
 
-const MIGRATIONS: &[Change] = &[
+const MIGRATIONS: &[migrations::Change] = &[
     (
         1,
         "claims and settlements",
@@ -72,6 +72,7 @@ const MIGRATIONS: &[Change] = &[
     (3, "handlers started", include_str!("../migrations/postgres/0003_handler_started.sql")),
     (5, "parts of answers", include_str!("../migrations/postgres/0005_kept_parts.sql")),
     (6, "deferred money", include_str!("../migrations/postgres/0006_deferred.sql")),
+    (8, "order of wanted", include_str!("../migrations/postgres/0008_order_of_wanted.sql")),
 ];
 
 const INSERT_DEPLOYMENT: &str = concat!(
@@ -291,11 +292,11 @@ impl PostgresLedger {
         Ok(begun.map_err(ended)??)
     }
 
-    fn tell(&self, key: PaymentKey) {
-        self.hints.tell(key);
+    fn tell(&self, key: PaymentKey, change: Change) {
+        self.hints.tell(Hint { key, change });
     }
 
-    fn listen(&self) -> broadcast::Receiver<PaymentKey> {
+    fn listen(&self) -> broadcast::Receiver<Hint> {
         self.hints.listen()
     }
 }

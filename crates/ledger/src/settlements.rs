@@ -5,7 +5,7 @@ use faregate_protocol::{Amount, PaymentKey, PaymentRequest};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::{Attempt, LaneRows, Lease, LedgerError, PayeeStore, SettlementState, SlotRow};
+use crate::{Attempt, Hint, LaneRows, Lease, LedgerError, PayeeStore, SettlementState, SlotRow};
 
 /// What a reservation stores.
 #[derive(Clone, Debug, PartialEq)]
@@ -144,12 +144,18 @@ pub trait SettlementStore: PayeeStore {
     /// [`LedgerError`].
     async fn find_settlement(&self, key: &PaymentKey) -> Result<Option<Settlement>, LedgerError>;
 
-    /// RESERVED payments of `network` that a caller waits for and that live in no slot, earliest
-    /// end of validity first.
+    /// RESERVED payments of `network` that a caller waits for and that live in no slot and
+    /// are valid beyond the unix second `ends_after`, earliest end first; of those that end
+    /// together, the one that came first.
     ///
     /// # Errors
     /// [`LedgerError`].
-    async fn wanted(&self, network: &str, limit: u32) -> Result<Vec<Settlement>, LedgerError>;
+    async fn wanted(
+        &self,
+        network: &str,
+        ends_after: u64,
+        limit: u32,
+    ) -> Result<Vec<Settlement>, LedgerError>;
 
     /// Settlements of `network` whose next look is due: those without proof first, then by time.
     /// What moved less than `quiet_ms` ago is left alone, unless its slot was closed.
@@ -164,7 +170,7 @@ pub trait SettlementStore: PayeeStore {
     ) -> Result<Vec<Settlement>, LedgerError>;
 
     /// Settlements of `network` that are SIGNED or BROADCAST and that one of these transactions
-    /// carries, at most `limit`.
+    /// carries, at most `limit`; those of one nonce together.
     ///
     /// # Errors
     /// [`LedgerError`].
@@ -355,7 +361,6 @@ pub trait SettlementStore: PayeeStore {
     /// [`LedgerError`].
     async fn report_success(&self, key: &PaymentKey, caller: Uuid) -> Result<bool, LedgerError>;
 
-    /// Names of payments that moved or became wanted. A hint to look, never a fact; some may be
-    /// missed.
-    fn moved(&self) -> tokio::sync::broadcast::Receiver<PaymentKey>;
+    /// What may have changed, here and in other processes; some of it may be missed.
+    fn hints(&self) -> tokio::sync::broadcast::Receiver<Hint>;
 }

@@ -46,21 +46,20 @@ use self::asking::Turn;
 use self::readers::Readers;
 use self::statements::{exactly_one, now_ms, run, unavailable, uuid};
 use self::writer::Writer;
+use crate::hint::{BACKLOG, Change, Hint};
 use crate::{LedgerError, Sealer};
 
 /// How long a caller waits for its turn.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connections that only read.
 const READERS: usize = 2;
-/// Hints that a slow listener may fall behind by before it misses some.
-const MOVED_BACKLOG: usize = 1024;
 
 /// A ledger in one SQLite file. Cheap to clone.
 #[derive(Clone)]
 pub struct SqliteLedger {
     threads: Arc<Threads>,
     deployment: Uuid,
-    moved: broadcast::Sender<PaymentKey>,
+    hints: broadcast::Sender<Hint>,
     sealer: Arc<Sealer>,
     // Parts of answers come to the writer one at a time: whoever has less to write, a renewal of a
     // lease above all, waits for one of them and not for all.
@@ -145,11 +144,11 @@ impl SqliteLedger {
             })?;
         let readers = (!readers.is_empty()).then(|| Readers::over(readers)).transpose()?;
         let threads = Threads { writer: Writer::over(writer)?, readers, _lock: lock };
-        let (moved, _) = broadcast::channel(MOVED_BACKLOG);
+        let (hints, _) = broadcast::channel(BACKLOG);
         Ok(Self {
             threads: Arc::new(threads),
             deployment,
-            moved,
+            hints,
             sealer: Arc::new(sealer),
             turn_of_parts: Arc::new(Semaphore::new(1)),
         })
@@ -178,9 +177,9 @@ impl SqliteLedger {
         .await
     }
 
-    /// Tells whoever listens that a payment moved. Nobody may be listening.
-    fn tell(&self, key: PaymentKey) {
-        let _ = self.moved.send(key);
+    /// Tells whoever listens what changed. Nobody may be listening.
+    fn tell(&self, key: PaymentKey, change: Change) {
+        let _ = self.hints.send(Hint { key, change });
     }
 
     /// Does `work` in the writer's turn; what it kept is on disk when this returns. An error: it

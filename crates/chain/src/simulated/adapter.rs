@@ -258,7 +258,13 @@ impl Chain for SimulatedChain {
         watches: &[Watch<'_>],
     ) -> Result<Vec<Option<Observation>>, ChainError> {
         self.lock().observations += 1;
-        if self.lock().faults.one_by_one {
+        let fails = {
+            let mut state = self.lock();
+            let left = state.faults.together_fails;
+            state.faults.together_fails = left.saturating_sub(1);
+            state.faults.one_by_one || left > 0
+        };
+        if fails {
             return Err(self.nonsense("observe in"));
         }
         let mut seen = Vec::with_capacity(watches.len());

@@ -25,6 +25,11 @@ impl<'a> Group<'a> {
         Self { chain, members: Vec::new(), room: usize::MAX, gas: 0 }
     }
 
+    /// As many are in it as its payments allow.
+    pub(super) const fn is_full(&self) -> bool {
+        self.members.len() >= self.room
+    }
+
     /// Takes `next` in, or hands it back: there is no room for it, or one of them goes alone.
     pub(super) fn add(&mut self, next: Settlement) -> Option<Settlement> {
         let batch = self.chain.batch_room();

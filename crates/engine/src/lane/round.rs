@@ -1,28 +1,22 @@
 //! One round of a lane: close what was mined, heal, fill, send again, replace, take new work.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
-use faregate_chain::{Broadcast, ChainError, Fees, Inspection, Intent, LaneState, Prepared, Slot};
+use faregate_chain::{Broadcast, ChainError, Fees, Intent, LaneState, Prepared, Slot};
 use faregate_ledger::{
     Attempt, LaneRows, Lease, Settlement, SettlementState as State, SlotKind, SlotMember, SlotRow,
 };
 use faregate_protocol::PaymentRequest;
 use faregate_telemetry::crash_point;
-use serde_json::json;
 use tokio::time::Instant;
 
-use super::group::Group;
-use super::{Halt, Lane, Next, Sent};
-
-/// Full batches of wanted payments that a round reads.
-const BATCHES_READ_AHEAD: usize = 2;
+use super::take_up::TakenUp;
+use super::{Halt, Lane, Mined, Next, Sent};
 
 pub(super) async fn round(lane: &mut Lane, lease: &Lease) -> Result<Next, Halt> {
     let rows = lane.desk.store.lane(lane.desk.network(), &lane.signer).await?;
-    let wanted = lane.wanted(&rows).await?;
     lane.sent.retain(|nonce, _| rows.open.iter().any(|slot| slot.nonce == *nonce));
-    if rows.open.is_empty() && wanted.is_empty() {
+    if rows.open.is_empty() && !lane.anything_wanted().await? {
         return Ok(Next::Idle);
     }
     let chain = lane.state(&rows).await?;
@@ -42,13 +36,18 @@ pub(super) async fn round(lane: &mut Lane, lease: &Lease) -> Result<Next, Halt> 
         };
     }
     let mut in_flight = open.len();
-    let mut wanted = VecDeque::from(if lane.can_pay_for_gas(chain) { wanted } else { Vec::new() });
+    let floor = lane.floor(&rows, chain).await?;
+    let can_pay = lane.can_pay_for_gas(chain);
     // Like a group commit: what became wanted while the last transaction was sent shares the next.
-    while in_flight < lane.desk.limits.in_flight {
-        let Some(group) = lane.next_group(lease, &mut wanted).await? else { break };
-        if lane.take(lease, &rows, group, chain).await? {
-            in_flight += 1;
-            sent = true;
+    while can_pay && in_flight < lane.desk.limits.in_flight {
+        match lane.take_up(lease, floor, in_flight).await? {
+            // As they were read a moment ago: the ledger checks that they have not moved.
+            TakenUp::Slot(slot, group) => {
+                sent |= lane.sign(lease, &slot, &group).await?;
+                in_flight += 1;
+            }
+            TakenUp::Later(wait) => return Ok(Next::Gather(wait)),
+            TakenUp::Nothing => break,
         }
     }
     Ok(if sent {
@@ -71,17 +70,6 @@ impl Lane {
         enough
     }
 
-    /// New work, as far as the lane has room for it.
-    async fn wanted(&self, rows: &LaneRows) -> Result<Vec<Settlement>, Halt> {
-        let room = self.desk.limits.in_flight.saturating_sub(rows.open.len());
-        let members = self.desk.chain.batch_room().map_or(1, |room| room.members);
-        // One more than fits, because a nonce may have been mined meanwhile; of full batches no
-        // more than are soon sent.
-        let full = members.saturating_mul(room.min(BATCHES_READ_AHEAD));
-        let limit = u32::try_from(room.saturating_add(1).max(full)).unwrap_or(u32::MAX);
-        Ok(self.desk.store.wanted(self.desk.network(), limit).await?)
-    }
-
     async fn close_mined(
         &mut self,
         lease: &Lease,
@@ -94,7 +82,7 @@ impl Lane {
             .map(|slot| slot.nonce)
             .filter(|nonce| *nonce < chain.mined_nonce)
             .collect();
-        if mined.is_empty() {
+        if mined.is_empty() || self.is_being_looked_into(chain.mined_nonce) {
             return Ok(());
         }
         // Somebody else used a nonce before anything was signed for it: its payments, which would
@@ -107,6 +95,16 @@ impl Lane {
         self.desk.store.close_slots(lease, network, &self.signer, &mined).await?;
         self.desk.seen.notify_one();
         Ok(())
+    }
+
+    /// Closing a slot makes its payments due for a look, each alone. Whoever watches the blocks here
+    /// is about to look into the one that holds them, for all of them at once, and says so after.
+    fn is_being_looked_into(&mut self, below: u64) -> bool {
+        let block = self.desk.blocks.watched();
+        let known = self.mined.filter(|mined| mined.below == below);
+        let since = known.unwrap_or(Mined { below, at: Instant::now(), block });
+        self.mined = Some(since);
+        block.is_some() && since.block == block && since.at.elapsed() < self.desk.limits.close_after
     }
 
     /// A reorganisation can take back nonces that the ledger has closed, and a crash can leave a
@@ -148,50 +146,6 @@ impl Lane {
         Ok(healed > 0)
     }
 
-    /// The payments of the next transaction, at least one; `None` when nothing is left to take up.
-    async fn next_group(
-        &self,
-        lease: &Lease,
-        wanted: &mut VecDeque<Settlement>,
-    ) -> Result<Option<Vec<Settlement>>, Halt> {
-        let mut group = Group::new(self.desk.chain.as_ref());
-        while let Some(next) = wanted.pop_front() {
-            if !self.in_time(&next) || !self.worth_it(lease, &next).await? {
-                continue;
-            }
-            if let Some(next) = group.add(next) {
-                wanted.push_front(next);
-                break;
-            }
-        }
-        Ok(Some(group.members).filter(|members| !members.is_empty()))
-    }
-
-    /// Takes wanted payments up: nonce, signature, bytes, send.
-    async fn take(
-        &mut self,
-        lease: &Lease,
-        rows: &LaneRows,
-        group: Vec<Settlement>,
-        chain: LaneState,
-    ) -> Result<bool, Halt> {
-        let floor = self.floor(rows, chain).await?;
-        let network = self.desk.network();
-        let keys: Vec<_> = group.iter().map(|stored| stored.new.key).collect();
-        if group.iter().any(|stored| !stored.transactions.is_empty()) {
-            crash_point!("B3");
-        }
-        let slot =
-            self.desk.store.allocate_slot(lease, network, &self.signer, floor, &keys).await?;
-        crash_point!("F3");
-        let Some(slot) = slot else { return Ok(false) };
-        if slot.kind == SlotKind::Batch {
-            crash_point!("B1");
-        }
-        // As they were read a moment ago: the ledger checks that they have not moved.
-        self.sign(lease, &slot, &group).await
-    }
-
     /// The chain's nonce where it is ahead of the ledger's: somebody used the key, or the ledger
     /// is an older copy. One high answer would leave a gap that nobody fills, so it is confirmed.
     async fn floor(&self, rows: &LaneRows, chain: LaneState) -> Result<u64, Halt> {
@@ -202,38 +156,9 @@ impl Lane {
         Ok(chain.mined_nonce.min(again.mined_nonce))
     }
 
-    fn in_time(&self, stored: &Settlement) -> bool {
-        let end = self.desk.clock.now_unix().saturating_add(self.desk.limits.min_seconds_left);
-        stored.new.valid_before > end
-    }
-
-    /// An own transaction was mined without effect. Each further one costs gas: only if the
-    /// payment would settle now, and only so often.
-    async fn worth_it(&self, lease: &Lease, stored: &Settlement) -> Result<bool, Halt> {
-        if stored.transactions.is_empty() {
-            return Ok(true);
-        }
-        if stored.nonces >= self.desk.limits.transactions_per_payment {
-            self.set_aside(lease, stored, "too many transactions").await?;
-            return Ok(false);
-        }
-        let now = self.desk.clock.now_unix();
-        let seen = self.desk.chain.inspect_afresh(&stored.new.request, now).await?;
-        Ok(matches!(seen, Inspection::Valid { .. }))
-    }
-
-    async fn set_aside(
-        &self,
-        lease: &Lease,
-        stored: &Settlement,
-        why: &'static str,
-    ) -> Result<(), Halt> {
-        let key = &stored.new.key;
-        let evidence = json!({ "why": why });
-        let (from, to) = (stored.state, State::Quarantined);
-        self.desk.store.move_settlement(lease, key, from, to, evidence).await?;
-        tracing::error!(payment = key.short(), why, "payment quarantined");
-        Ok(())
+    /// A payment that ends by then, unix seconds, is not sent any more.
+    pub(super) fn ends_after(&self) -> u64 {
+        self.desk.clock.now_unix().saturating_add(self.desk.limits.min_seconds_left)
     }
 
     /// Signs for an EMPTY slot, stores the bytes, sends them. `true`: something was sent.
@@ -264,12 +189,13 @@ impl Lane {
         slot: &SlotRow,
         candidates: &[Settlement],
     ) -> Result<bool, Halt> {
+        let ends_after = self.ends_after();
         let find = |member: &SlotMember| {
             candidates.iter().find(|stored| stored.new.key == member.key).filter(|stored| {
                 member.live
                     && stored.state == State::Reserved
                     && stored.wanted
-                    && self.in_time(stored)
+                    && stored.new.valid_before > ends_after
             })
         };
         let stored: Vec<&Settlement> = slot.members.iter().filter_map(find).collect();

@@ -4,13 +4,13 @@
 //! A block is a hint. What it proves is decided by the chain's proof like any other; what it does
 //! not, and what a missed block hid, is found by the looks that fall due.
 
-use faregate_chain::{BlockSeen, Outcome};
-use faregate_ledger::{Lease, LedgerError, Settlement};
+use faregate_chain::BlockSeen;
+use faregate_ledger::{Lease, LedgerError};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::look::watch_of;
 use super::pace::Pace;
+use super::together::InBlockSeen;
 use super::{Reconciler, no_ledger};
 
 /// Watches until told to stop, whenever this process holds the lease and something is in flight.
@@ -20,10 +20,11 @@ pub(super) async fn watch(
     mut stopped: watch::Receiver<bool>,
 ) {
     let limits = reconciler.desk.limits;
-    let mut watcher = Watcher { reconciler, pace: Pace::default(), last: None, asked: None };
+    let mut watcher =
+        Watcher { reconciler, pace: Pace::default(), last: None, failed: 0, asked: None };
     loop {
         // Registered before the question, so that no hint falls between.
-        let told = reconciler.desk.work.notified();
+        let told = reconciler.desk.sent.notified();
         tokio::pin!(told);
         told.as_mut().enable();
         let lease = held.borrow().clone();
@@ -45,10 +46,15 @@ pub(super) async fn watch(
     }
 }
 
+/// How often a block is read again that could not be looked into.
+const TRIES_FOR_BLOCK: u32 = 3;
+
 struct Watcher<'a> {
     reconciler: &'a Reconciler,
     pace: Pace,
     last: Option<BlockSeen>,
+    /// How often in a row the block after it could not be looked into.
+    failed: u32,
     /// When the ledger was asked what is in flight, and whether anything was.
     asked: Option<(Instant, bool)>,
 }
@@ -68,17 +74,28 @@ impl Watcher<'_> {
             }
         };
         let Some(newest) = blocks.last() else { return true };
+        let newest = newest.number;
         let new = match &self.last {
-            Some(last) => newest.number.saturating_sub(last.number),
+            Some(last) => newest.saturating_sub(last.number),
             None => 1,
         };
         let limits = &self.reconciler.desk.limits;
         self.pace.seen(usize::try_from(new).unwrap_or(usize::MAX), Instant::now(), limits);
-        self.last = Some(newest.clone());
+        if let Some(gap) = self.pace.gap() {
+            self.reconciler.desk.blocks.come_every(gap);
+        }
         for block in &blocks {
-            if let Err(error) = self.reconciler.look_into(lease, block).await {
-                no_ledger(&error);
+            match self.reconciler.look_into(lease, block).await {
+                Ok(true) => self.failed = 0,
+                // Each of its payments would be looked at alone.
+                Ok(false) if self.failed < TRIES_FOR_BLOCK => {
+                    self.failed += 1;
+                    return true;
+                }
+                Ok(false) => self.failed = 0,
+                Err(error) => no_ledger(&error),
             }
+            self.last = Some(block.clone());
         }
         // After the proofs: what is proven needs no look of a lane's.
         self.reconciler.desk.block_seen();
@@ -120,51 +137,25 @@ impl Watcher<'_> {
 }
 
 impl Reconciler {
-    /// Looks at the payments whose transactions stand in a block.
-    async fn look_into(&self, lease: &Lease, block: &BlockSeen) -> Result<(), LedgerError> {
+    /// Looks at the payments whose transactions stand in a block. `false`: the chain did not tell.
+    async fn look_into(&self, lease: &Lease, block: &BlockSeen) -> Result<bool, LedgerError> {
         if block.transactions.is_empty() {
-            return Ok(());
+            return Ok(true);
         }
         let (store, limit) = (&self.desk.store, self.desk.limits.look_batch);
         loop {
             let network = self.desk.network();
             let carried = store.carried_by(network, &block.transactions, limit).await?;
             let full = carried.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
-            let proven = self.look_together(lease, block, carried).await?;
+            let (some, others) = match self.prove_in(lease, block.whole(), carried).await? {
+                InBlockSeen::Looked { proven, others } => (proven > 0, others),
+                InBlockSeen::Silent(_) => return Ok(false),
+            };
+            self.look_at_each(lease, others).await?;
             // What is proven makes room for the rest.
-            if !full || proven == 0 {
-                return Ok(());
+            if !full || !some {
+                return Ok(true);
             }
         }
-    }
-
-    /// Returns how many the block proved.
-    async fn look_together(
-        &self,
-        lease: &Lease,
-        block: &BlockSeen,
-        carried: Vec<Settlement>,
-    ) -> Result<usize, LedgerError> {
-        if carried.is_empty() {
-            return Ok(0);
-        }
-        let watches: Vec<_> = carried.iter().map(watch_of).collect();
-        let seen = match self.desk.chain.observe_in(block.whole(), &watches).await {
-            Ok(seen) => seen,
-            Err(error) => {
-                tracing::warn!(%error, block = block.number, "not looked into");
-                return Ok(0);
-            }
-        };
-        let (mut proven, mut others) = (Vec::new(), Vec::new());
-        for (stored, seen) in carried.into_iter().zip(seen) {
-            match seen.map(|seen| seen.outcome) {
-                Some(Outcome::Paid(proof)) => proven.push((stored, proof)),
-                _ => others.push(stored),
-            }
-        }
-        self.prove_all(lease, &proven).await?;
-        self.look_at_each(lease, others).await?;
-        Ok(proven.len())
     }
 }

@@ -14,21 +14,26 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::Reconciler;
+use super::together::Sight;
 
 impl Reconciler {
-    pub(crate) async fn look(&self, lease: &Lease, stored: Settlement) -> Result<(), LedgerError> {
-        let moved = match self.desk.chain.observe(watch_of(&stored)).await {
-            Ok(seen) => self.record(lease, &stored, seen).await?,
+    pub(crate) async fn look(
+        &self,
+        lease: &Lease,
+        stored: &Settlement,
+    ) -> Result<Sight, LedgerError> {
+        let (sight, moved) = match self.desk.chain.observe(watch_of(stored)).await {
+            Ok(seen) => (sight(stored, &seen.outcome), self.record(lease, stored, seen).await?),
             Err(error) => {
                 tracing::warn!(%error, payment = stored.new.key.short(), "not observed");
-                false
+                (Sight::Alone, false)
             }
         };
-        if moved {
-            return Ok(());
+        if !moved {
+            let next_in = u64::try_from(self.next_look(stored).as_millis()).unwrap_or(u64::MAX);
+            self.desk.store.looked(lease, &[stored.new.key], next_in).await?;
         }
-        let next_in = u64::try_from(self.next_look(&stored).as_millis()).unwrap_or(u64::MAX);
-        self.desk.store.looked(lease, &[stored.new.key], next_in).await
+        Ok(sight)
     }
 
     pub(super) fn next_look(&self, stored: &Settlement) -> Duration {
@@ -242,6 +247,18 @@ impl Reconciler {
         let moved = self.desk.store.move_settlement(lease, key, stored.state, to, evidence).await?;
         self.desk.wakers.wake(key);
         Ok(moved)
+    }
+}
+
+fn sight(stored: &Settlement, outcome: &Outcome) -> Sight {
+    match outcome {
+        Outcome::Paid(proof) => Sight::Proven(proof.clone()),
+        Outcome::Unknown { in_pool, .. }
+            if stored.transactions.last().is_some_and(|newest| in_pool.contains(newest)) =>
+        {
+            Sight::InPool
+        }
+        Outcome::Unknown { .. } | Outcome::Dead(_) => Sight::Alone,
     }
 }
 

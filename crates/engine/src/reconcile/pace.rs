@@ -39,14 +39,18 @@ impl Pace {
         self.last_block = None;
     }
 
+    /// The shortest time between blocks of late: a block that comes early must not be waited for,
+    /// one that comes late costs a few questions.
+    pub(super) fn gap(&self) -> Option<Duration> {
+        self.gaps.iter().min().copied()
+    }
+
     /// How long to wait before the next question.
     pub(super) fn wait(&self, now: Instant, limits: &Limits) -> Duration {
-        // The shortest: a block that comes early must not be waited for, one that comes late costs
-        // a few questions.
-        let (Some(gap), Some(last)) = (self.gaps.iter().min(), self.last_block) else {
+        let (Some(gap), Some(last)) = (self.gap(), self.last_block) else {
             return limits.block_poll_max;
         };
-        let poll = (*gap / POLLS_PER_BLOCK).clamp(limits.block_poll_min, limits.block_poll_max);
+        let poll = (gap / POLLS_PER_BLOCK).clamp(limits.block_poll_min, limits.block_poll_max);
         let due = last + gap.saturating_sub(poll * 2);
         due.saturating_duration_since(now).max(poll)
     }

@@ -116,7 +116,11 @@ impl Reconciler {
     }
 
     /// Each of these is as it was.
-    async fn look_later(&self, lease: &Lease, all: Vec<Settlement>) -> Result<(), LedgerError> {
+    pub(super) async fn look_later(
+        &self,
+        lease: &Lease,
+        all: Vec<Settlement>,
+    ) -> Result<(), LedgerError> {
         let mut by_wait: HashMap<Duration, Vec<PaymentKey>> = HashMap::new();
         for stored in &all {
             by_wait.entry(self.next_look(stored)).or_default().push(stored.new.key);

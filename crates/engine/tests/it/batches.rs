@@ -4,9 +4,10 @@ use std::time::{Duration, Instant};
 
 use faregate_chain::simulated::Faults;
 use faregate_chain::{Broadcast, Chain};
+use faregate_engine::Limits;
 use faregate_ledger::{SettlementState as State, SettlementStore, SlotRow};
 use faregate_protocol::receipt::SettleMeaning;
-use faregate_protocol::{PaymentKey, PaymentRequest, SettleResponse};
+use faregate_protocol::{Facilitator, PaymentKey, PaymentRequest, SettleResponse, SettleTerms};
 use futures::future::join_all;
 use uuid::Uuid;
 
@@ -85,6 +86,66 @@ async fn payments_that_wait_together_share_transactions() {
     let transactions: std::collections::HashSet<_> =
         outcomes.iter().map(|outcome| &outcome.transaction).collect();
     assert_eq!(transactions.len(), batches.iter().filter(|members| **members > 0).count());
+}
+
+/// The lane has no more than so many transactions in flight, so a small one takes the place of a
+/// full one.
+#[tokio::test]
+async fn while_one_is_in_flight_payments_wait_for_companions_unless_they_are_enough() {
+    fn waits_long(limits: &mut Limits) {
+        limits.settle_wait = PATIENCE;
+        // One sixteenth for one in flight: longer than this test waits.
+        limits.gather = PATIENCE * 16;
+    }
+    let world = World::with(false, waits_long).await;
+    let crowd = Crowd::of(MEMBERS as u8 + 1);
+    let all = crowd.0.iter().map(|(request, id)| {
+        let (engine, request, id) = (world.engine.clone(), request.clone(), *id);
+        async move {
+            let terms = SettleTerms { settle_id: Some(id), ..SettleTerms::default() };
+            engine.settle(&request, &terms).await.unwrap().success
+        }
+    });
+    let mut settling: Vec<_> = Vec::new();
+    for (n, call) in all.enumerate() {
+        settling.push(tokio::spawn(call));
+        if n == 0 {
+            world.until(&crowd.0[0].0, State::Broadcast).await;
+        } else if n < MEMBERS {
+            let (request, _) = &crowd.0[n];
+            world.until(request, State::Reserved).await;
+        }
+    }
+    world.until(&crowd.0[MEMBERS].0, State::Broadcast).await;
+    world.chain.mine();
+    for caller in settling {
+        assert!(caller.await.unwrap());
+    }
+    assert_eq!(world.chain.batches(SIGNER), [1, MEMBERS]);
+}
+
+/// A process that died with many payments in flight, and blocks that nobody saw.
+#[tokio::test]
+async fn of_a_batch_that_is_found_by_a_look_all_members_are_found_by_two_questions() {
+    const COUNT: u8 = 20;
+    let (mut world, crowd) = (World::new(false).await, Crowd::of(COUNT));
+    crowd.gather(&world).await;
+    world.chain.set_faults(Faults::default());
+    crowd.until_sent(&world).await;
+    world.stop().await;
+    world.chain.mine();
+    world.chain.mine();
+    let before = world.chain.observations();
+    world.restart();
+    for (request, _) in &crowd.0 {
+        let mined = |state| matches!(state, State::Mined | State::Final);
+        while !mined(world.stored(request).await.unwrap().state) {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+    let asked = world.chain.observations() - before;
+    let batches = world.chain.batches(SIGNER).len() as u64;
+    assert!(asked <= 4 * batches, "{asked} questions for {COUNT} payments in {batches} batches");
 }
 
 #[tokio::test]

@@ -4,8 +4,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use faregate_ledger::{
-    Attempt, EvidenceRow, LaneRows, Lease, LedgerError, NewSettlement, PayToOwner, PayeeStore,
-    Proven, Reserved, Settlement, SettlementState, SettlementStore, SlotRow, SqliteLedger,
+    Attempt, EvidenceRow, Hint, LaneRows, Lease, LedgerError, NewSettlement, PayToOwner,
+    PayeeStore, Proven, Reserved, Settlement, SettlementState, SettlementStore, SlotRow,
+    SqliteLedger,
 };
 use faregate_protocol::PaymentKey;
 use serde_json::Value;
@@ -79,8 +80,13 @@ impl SettlementStore for FailingStore {
         self.inner.give_up(lease).await
     }
 
-    async fn wanted(&self, network: &str, limit: u32) -> Result<Vec<Settlement>, LedgerError> {
-        self.inner.wanted(network, limit).await
+    async fn wanted(
+        &self,
+        network: &str,
+        ends_after: u64,
+        limit: u32,
+    ) -> Result<Vec<Settlement>, LedgerError> {
+        self.inner.wanted(network, ends_after, limit).await
     }
 
     async fn due(
@@ -122,8 +128,8 @@ impl SettlementStore for FailingStore {
         self.inner.lane(network, signer).await
     }
 
-    fn moved(&self) -> tokio::sync::broadcast::Receiver<PaymentKey> {
-        self.inner.moved()
+    fn hints(&self) -> tokio::sync::broadcast::Receiver<Hint> {
+        self.inner.hints()
     }
 
     async fn reserve(&self, new: &NewSettlement, wait_ms: u64) -> Result<Reserved, LedgerError> {

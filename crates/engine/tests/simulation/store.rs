@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use faregate_ledger::{
-    Attempt, EvidenceRow, LaneRows, Lease, LedgerError, MemoryLedger, NewSettlement, PayToOwner,
-    PayeeStore, Proven, Reserved, Settlement, SettlementState, SettlementStore, SlotRow,
+    Attempt, EvidenceRow, Hint, LaneRows, Lease, LedgerError, MemoryLedger, NewSettlement,
+    PayToOwner, PayeeStore, Proven, Reserved, Settlement, SettlementState, SettlementStore,
+    SlotRow,
 };
 use faregate_protocol::PaymentKey;
 use serde_json::Value;
@@ -24,7 +25,7 @@ pub(crate) struct ProcessStore {
     pub(crate) audit: Audit,
     pub(crate) sabotage: Sabotage,
     /// Hints that reach nobody, for a process that hears none.
-    pub(crate) deaf: Option<broadcast::Sender<PaymentKey>>,
+    pub(crate) deaf: Option<broadcast::Sender<Hint>>,
 }
 
 fn lost<T>() -> Answer<T> {
@@ -143,9 +144,9 @@ impl SettlementStore for ProcessStore {
         self.leave("find", fate, done).await
     }
 
-    async fn wanted(&self, network: &str, limit: u32) -> Answer<Vec<Settlement>> {
+    async fn wanted(&self, network: &str, ends_after: u64, limit: u32) -> Answer<Vec<Settlement>> {
         let fate = self.enter().await?;
-        let done = self.ledger.wanted(network, limit).await;
+        let done = self.ledger.wanted(network, ends_after, limit).await;
         self.leave("wanted", fate, done).await
     }
 
@@ -353,7 +354,7 @@ impl SettlementStore for ProcessStore {
         self.leave("report", fate, done).await
     }
 
-    fn moved(&self) -> broadcast::Receiver<PaymentKey> {
-        self.deaf.as_ref().map_or_else(|| self.ledger.moved(), broadcast::Sender::subscribe)
+    fn hints(&self) -> broadcast::Receiver<Hint> {
+        self.deaf.as_ref().map_or_else(|| self.ledger.hints(), broadcast::Sender::subscribe)
     }
 }

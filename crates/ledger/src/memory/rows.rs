@@ -169,6 +169,11 @@ impl Rows {
         self.slots.values().find(|slot| slot.items.get(key) == Some(&true))
     }
 
+    pub(super) fn home_nonce(&self, key: &PaymentKey) -> Option<u64> {
+        let home = self.slots.iter().find(|(_, slot)| slot.items.get(key) == Some(&true));
+        home.map(|(name, _)| name.2)
+    }
+
     /// The payment no longer lives in a slot.
     pub(super) fn leave(&mut self, key: &PaymentKey) {
         for slot in self.slots.values_mut() {

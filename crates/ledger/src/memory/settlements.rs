@@ -10,8 +10,8 @@ use uuid::Uuid;
 use super::rows::{Rows, SettlementRow};
 use super::{MemoryLedger, clamped, leases, proofs, refused, slots, stored};
 use crate::{
-    Attempt, EvidenceRow, LaneRows, Lease, LedgerError, NewSettlement, Proven, Reserved,
-    Settlement, SettlementState, SettlementStore, SlotRow, SlotState,
+    Attempt, Change, EvidenceRow, Hint, LaneRows, Lease, LedgerError, NewSettlement, Proven,
+    Reserved, Settlement, SettlementState, SettlementStore, SlotRow, SlotState,
 };
 
 pub(super) const SUBJECT: &str = "settlement";
@@ -39,7 +39,9 @@ impl SettlementStore for MemoryLedger {
 
     async fn reserve(&self, new: &NewSettlement, wait_ms: u64) -> Result<Reserved, LedgerError> {
         let outcome = reserve(self, new, wait_ms)?;
-        self.tell(new.key);
+        if matches!(outcome, Reserved::New(_)) {
+            self.tell(new.key, Change::Wanted);
+        }
         Ok(outcome)
     }
 
@@ -56,7 +58,7 @@ impl SettlementStore for MemoryLedger {
                 rows.note(now, API, key, (from.name(), to.name()), &evidence);
             }
         }
-        self.tell(*key);
+        self.tell(*key, Change::Wanted);
         Ok(())
     }
 
@@ -65,14 +67,22 @@ impl SettlementStore for MemoryLedger {
         Ok(rows.settlements.get(key).map(|row| read(&rows, row, now)))
     }
 
-    async fn wanted(&self, network: &str, limit: u32) -> Result<Vec<Settlement>, LedgerError> {
+    async fn wanted(
+        &self,
+        network: &str,
+        ends_after: u64,
+        limit: u32,
+    ) -> Result<Vec<Settlement>, LedgerError> {
         let (rows, now) = self.open();
         let wanted = |row: &SettlementRow| {
             row.state == SettlementState::Reserved
                 && row.wanted_until_ms > now
+                && row.new.valid_before > ends_after
                 && rows.home(&row.new.key).is_none()
         };
-        Ok(list(&rows, now, network, limit, wanted, |row| (false, stored(row.new.valid_before))))
+        Ok(list(&rows, now, network, limit, wanted, |row| {
+            (stored(row.new.valid_before), row.created_at_ms)
+        }))
     }
 
     async fn due(
@@ -103,7 +113,7 @@ impl SettlementStore for MemoryLedger {
             let sent = rows.transactions(&row.new.key);
             proofs::is_in_flight(row) && sent.iter().any(|hash| transactions.contains(hash))
         };
-        Ok(list(&rows, now, network, limit, carried, |_| ()))
+        Ok(list(&rows, now, network, limit, carried, |row| rows.home_nonce(&row.new.key)))
     }
 
     async fn in_flight(&self, network: &str) -> Result<u64, LedgerError> {
@@ -208,7 +218,7 @@ impl SettlementStore for MemoryLedger {
             let who = if to == SettlementState::Broadcast { LANE } else { RECONCILER };
             rows.note(now, who, key, (from.name(), to.name()), &evidence);
         }
-        self.tell(*key);
+        self.tell(*key, Change::of_move(to));
         Ok(true)
     }
 
@@ -234,7 +244,7 @@ impl SettlementStore for MemoryLedger {
     ) -> Result<Vec<PaymentKey>, LedgerError> {
         let moved = proofs::record(self, lease, all)?;
         for key in &moved {
-            self.tell(*key);
+            self.tell(*key, Change::Outcome);
         }
         Ok(moved)
     }
@@ -247,7 +257,7 @@ impl SettlementStore for MemoryLedger {
     ) -> Result<Vec<PaymentKey>, LedgerError> {
         let moved = proofs::finalise(self, lease, keys, finalized)?;
         for key in &moved {
-            self.tell(*key);
+            self.tell(*key, Change::Outcome);
         }
         Ok(moved)
     }
@@ -255,7 +265,7 @@ impl SettlementStore for MemoryLedger {
     async fn undo_mined(&self, lease: &Lease, key: &PaymentKey) -> Result<bool, LedgerError> {
         let moved = undo(self, lease, key)?;
         if moved {
-            self.tell(*key);
+            self.tell(*key, Change::Wanted);
         }
         Ok(moved)
     }
@@ -274,7 +284,7 @@ impl SettlementStore for MemoryLedger {
             let evidence = json!({ "retried": true });
             rows.note(now, OPERATOR, key, (from.name(), to.name()), &evidence);
         }
-        self.tell(*key);
+        self.tell(*key, Change::Wanted);
         Ok(true)
     }
 
@@ -291,8 +301,8 @@ impl SettlementStore for MemoryLedger {
         Ok(row.is_some_and(|row| *row.success_reported_to.get_or_insert(caller) == caller))
     }
 
-    fn moved(&self) -> broadcast::Receiver<PaymentKey> {
-        self.moved.subscribe()
+    fn hints(&self) -> broadcast::Receiver<Hint> {
+        self.hints.subscribe()
     }
 }
 

@@ -12,7 +12,7 @@ use super::rows::{Rows, SlotName, StoredSlot};
 use super::settlements::SUBJECT;
 use super::{MemoryLedger, leases, refused};
 use crate::{
-    Attempt, LaneRows, Lease, LedgerError, SettlementState, SlotKind, SlotMember, SlotRow,
+    Attempt, Change, LaneRows, Lease, LedgerError, SettlementState, SlotKind, SlotMember, SlotRow,
     SlotState,
 };
 
@@ -131,8 +131,8 @@ pub(super) fn acknowledge(
         rows.note(now, LANE, key, (from.name(), to.name()), &json!({}));
     }
     drop(rows);
-    for key in moved {
-        ledger.tell(key);
+    if let Some(first) = moved.first() {
+        ledger.tell(*first, Change::Sent);
     }
     Ok(())
 }
@@ -157,8 +157,8 @@ pub(super) fn close(
         }
     }
     drop(rows);
-    for key in due {
-        ledger.tell(key);
+    if let Some(first) = due.first() {
+        ledger.tell(*first, Change::Due);
     }
     Ok(())
 }

@@ -12,17 +12,21 @@ use super::rows::{column, signed, unsigned, uuid};
 use super::settlement_rows::{read, read_all, select};
 use super::{PostgresLedger, leases, moves, one_now_ms, proofs, slots};
 use crate::{
-    Attempt, EvidenceRow, LaneRows, Lease, LedgerError, NewSettlement, Proven, Reserved,
-    Settlement, SettlementState, SettlementStore, SlotRow,
+    Attempt, Change, EvidenceRow, Hint, LaneRows, Lease, LedgerError, NewSettlement, Proven,
+    Reserved, Settlement, SettlementState, SettlementStore, SlotRow,
 };
 
 pub(super) const SELECT: &str = select!("where s.payment_key = $1");
 
 const WANTED: &str = concat!(
-    select!("where s.network = $1 and s.state = 0 and s.wanted_until_ms > "),
+    select!(
+        "where s.payment_key in (select w.payment_key from settlements w where w.network = $1 and w.state = 0 "
+    ),
+    "and w.valid_before > $2 and w.wanted_until_ms > ",
     one_now_ms!(),
-    " and not exists (select 1 from slot_items i where i.payment_key = s.payment_key ",
-    "and i.live) order by s.valid_before, s.payment_key limit $2"
+    " and not exists (select 1 from slot_items i where i.payment_key = w.payment_key ",
+    "and i.live) order by w.valid_before, w.created_at_ms, w.payment_key limit $3) ",
+    "order by s.valid_before, s.created_at_ms, s.payment_key"
 );
 
 const DUE: &str = concat!(
@@ -36,7 +40,9 @@ const DUE: &str = concat!(
 const CARRIED: &str = select!(
     "where s.network = $1 and s.state in (1, 2) and s.payment_key in \
      (select i.payment_key from attempts a join slot_items i using (network, signer, nonce) \
-     where a.network = $1 and a.transaction_hash = any($3)) order by s.payment_key limit $2"
+     where a.network = $1 and a.transaction_hash = any($3)) order by \
+     (select i.nonce from slot_items i where i.payment_key = s.payment_key and i.live), \
+     s.payment_key limit $2"
 );
 
 /// Repeats the condition of its index.
@@ -71,13 +77,15 @@ impl SettlementStore for PostgresLedger {
 
     async fn reserve(&self, new: &NewSettlement, wait_ms: u64) -> Result<Reserved, LedgerError> {
         let reserved = self.retried(|| moves::reserve(self, new, wait_ms)).await?;
-        self.tell(new.key);
+        if matches!(reserved, Reserved::New(_)) {
+            self.tell(new.key, Change::Wanted);
+        }
         Ok(reserved)
     }
 
     async fn want(&self, key: &PaymentKey, wait_ms: u64) -> Result<(), LedgerError> {
         self.retried(|| moves::want(self, key, wait_ms)).await?;
-        self.tell(*key);
+        self.tell(*key, Change::Wanted);
         Ok(())
     }
 
@@ -90,9 +98,15 @@ impl SettlementStore for PostgresLedger {
         self.retried(find).await
     }
 
-    async fn wanted(&self, network: &str, limit: u32) -> Result<Vec<Settlement>, LedgerError> {
+    async fn wanted(
+        &self,
+        network: &str,
+        ends_after: u64,
+        limit: u32,
+    ) -> Result<Vec<Settlement>, LedgerError> {
         let find = || async {
-            let query = sqlx::query(WANTED).bind(network).bind(i64::from(limit));
+            let query =
+                sqlx::query(WANTED).bind(network).bind(signed(ends_after)).bind(i64::from(limit));
             Ok(read_all(self, &query.fetch_all(&self.pool).await?))
         };
         self.retried(find).await
@@ -185,8 +199,9 @@ impl SettlementStore for PostgresLedger {
     }
 
     async fn acknowledge(&self, lease: &Lease, slot: &SlotRow) -> Result<(), LedgerError> {
-        for key in self.retried(|| slots::acknowledge(self, lease, slot)).await? {
-            self.tell(key);
+        let moved = self.retried(|| slots::acknowledge(self, lease, slot)).await?;
+        if let Some(first) = moved.first() {
+            self.tell(*first, Change::Sent);
         }
         Ok(())
     }
@@ -199,8 +214,8 @@ impl SettlementStore for PostgresLedger {
         nonces: &[u64],
     ) -> Result<(), LedgerError> {
         let due = self.retried(|| slots::close(self, lease, (network, signer), nonces)).await?;
-        for key in due {
-            self.tell(key);
+        if let Some(first) = due.first() {
+            self.tell(*first, Change::Due);
         }
         Ok(())
     }
@@ -229,7 +244,7 @@ impl SettlementStore for PostgresLedger {
         }
         let moved = self.retried(|| moves::go(self, lease, key, (from, to), &evidence)).await?;
         if moved {
-            self.tell(*key);
+            self.tell(*key, Change::of_move(to));
         }
         Ok(moved)
     }
@@ -256,7 +271,7 @@ impl SettlementStore for PostgresLedger {
     ) -> Result<Vec<PaymentKey>, LedgerError> {
         let moved = self.retried(|| proofs::record(self, lease, all)).await?;
         for key in &moved {
-            self.tell(*key);
+            self.tell(*key, Change::Outcome);
         }
         Ok(moved)
     }
@@ -269,7 +284,7 @@ impl SettlementStore for PostgresLedger {
     ) -> Result<Vec<PaymentKey>, LedgerError> {
         let moved = self.retried(|| proofs::finalise(self, lease, keys, finalized)).await?;
         for key in &moved {
-            self.tell(*key);
+            self.tell(*key, Change::Outcome);
         }
         Ok(moved)
     }
@@ -277,7 +292,7 @@ impl SettlementStore for PostgresLedger {
     async fn undo_mined(&self, lease: &Lease, key: &PaymentKey) -> Result<bool, LedgerError> {
         let moved = self.retried(|| moves::undo(self, lease, key)).await?;
         if moved {
-            self.tell(*key);
+            self.tell(*key, Change::Wanted);
         }
         Ok(moved)
     }
@@ -285,7 +300,7 @@ impl SettlementStore for PostgresLedger {
     async fn retry_quarantined(&self, key: &PaymentKey) -> Result<bool, LedgerError> {
         let moved = self.retried(|| moves::retry(self, key)).await?;
         if moved {
-            self.tell(*key);
+            self.tell(*key, Change::Wanted);
         }
         Ok(moved)
     }
@@ -314,7 +329,7 @@ impl SettlementStore for PostgresLedger {
         self.retried(report).await
     }
 
-    fn moved(&self) -> broadcast::Receiver<PaymentKey> {
+    fn hints(&self) -> broadcast::Receiver<Hint> {
         self.listen()
     }
 }

@@ -11,7 +11,7 @@ use super::reservations::step;
 use super::settlements::{RECONCILER, SUBJECT};
 use super::statements::{exactly_one, journal, now_ms, run, signed, unsigned};
 use super::{SqliteLedger, homes, leases};
-use crate::{Lease, LedgerError, Proven, SettlementState};
+use crate::{Change, Lease, LedgerError, Proven, SettlementState};
 
 const INSERT_EVIDENCE: &str = concat!(
     "insert into evidence (network, transaction_hash, log_index, block_number, block_hash, ",
@@ -49,7 +49,7 @@ pub(super) async fn record(
     };
     let moved = leases::write(ledger, lease, all).await?;
     for key in &moved {
-        ledger.tell(*key);
+        ledger.tell(*key, Change::Outcome);
     }
     Ok(moved)
 }
@@ -108,7 +108,7 @@ pub(super) async fn finalise(
     };
     let moved = leases::write(ledger, lease, all).await?;
     for key in &moved {
-        ledger.tell(*key);
+        ledger.tell(*key, Change::Outcome);
     }
     Ok(moved)
 }

@@ -18,8 +18,8 @@ use super::statements::{
 };
 use super::{SqliteLedger, homes, leases, proofs, slots};
 use crate::{
-    Attempt, EvidenceRow, LaneRows, Lease, LedgerError, NewSettlement, Proven, Reserved, Sealer,
-    Settlement, SettlementState, SettlementStore, SlotRow,
+    Attempt, Change, EvidenceRow, Hint, LaneRows, Lease, LedgerError, NewSettlement, Proven,
+    Reserved, Sealer, Settlement, SettlementState, SettlementStore, SlotRow,
 };
 
 pub(super) const SUBJECT: &str = "settlement";
@@ -44,10 +44,14 @@ macro_rules! select {
 const SELECT: &str = select!("where s.payment_key = ?");
 
 const WANTED: &str = concat!(
-    select!("where s.network = ? and s.state = 0 and s.wanted_until_ms > "),
+    select!(
+        "where s.payment_key in (select w.payment_key from settlements w where w.network = ? and w.state = 0 "
+    ),
+    "and w.valid_before > ? and w.wanted_until_ms > ",
     now_ms!(),
-    " and not exists (select 1 from slot_items i where i.payment_key = s.payment_key ",
-    "and i.live = 1) order by s.valid_before, s.payment_key limit ?"
+    " and not exists (select 1 from slot_items i where i.payment_key = w.payment_key ",
+    "and i.live = 1) order by w.valid_before, w.created_at_ms, w.payment_key limit ?) ",
+    "order by s.valid_before, s.created_at_ms, s.payment_key"
 );
 
 const DUE: &str = concat!(
@@ -73,7 +77,8 @@ const CARRIED: &str = concat!(
     select!("where s.network = ?1 and s.state in (1, 2) and s.payment_key in "),
     "(select i.payment_key from attempts a join slot_items i using (network, signer, nonce) ",
     "where a.network = ?1 and a.transaction_hash in (select value from json_each(?2))) ",
-    "order by s.payment_key limit ?3"
+    "order by (select i.nonce from slot_items i where i.payment_key = s.payment_key and i.live = 1), ",
+    "s.payment_key limit ?3"
 );
 
 #[async_trait]
@@ -108,7 +113,9 @@ impl SettlementStore for SqliteLedger {
             Ok(Turn::Kept(reserved))
         };
         let reserved = self.write(reserve).await?;
-        self.tell(key);
+        if matches!(reserved, Reserved::New(_)) {
+            self.tell(key, Change::Wanted);
+        }
         Ok(reserved)
     }
 
@@ -124,7 +131,7 @@ impl SettlementStore for SqliteLedger {
             Ok(Turn::Kept(()))
         })
         .await?;
-        self.tell(key);
+        self.tell(key, Change::Wanted);
         Ok(())
     }
 
@@ -136,9 +143,15 @@ impl SettlementStore for SqliteLedger {
         .await
     }
 
-    async fn wanted(&self, network: &str, limit: u32) -> Result<Vec<Settlement>, LedgerError> {
+    async fn wanted(
+        &self,
+        network: &str,
+        ends_after: u64,
+        limit: u32,
+    ) -> Result<Vec<Settlement>, LedgerError> {
         let (network, sealer) = (network.to_owned(), Arc::clone(&self.sealer));
-        self.read(move |on| list(&sealer, on, WANTED, params![network, limit])).await
+        self.read(move |on| list(&sealer, on, WANTED, params![network, signed(ends_after), limit]))
+            .await
     }
 
     async fn due(
@@ -218,8 +231,8 @@ impl SettlementStore for SqliteLedger {
     }
 
     async fn acknowledge(&self, lease: &Lease, slot: &SlotRow) -> Result<(), LedgerError> {
-        for key in slots::acknowledge(self, lease, slot).await? {
-            self.tell(key);
+        if let Some(first) = slots::acknowledge(self, lease, slot).await?.first() {
+            self.tell(*first, Change::Sent);
         }
         Ok(())
     }
@@ -271,7 +284,7 @@ impl SettlementStore for SqliteLedger {
         };
         let moved = leases::write(self, lease, moving).await?;
         if moved {
-            self.tell(key);
+            self.tell(key, Change::of_move(to));
         }
         Ok(moved)
     }
@@ -332,7 +345,7 @@ impl SettlementStore for SqliteLedger {
         };
         let undone = leases::write(self, lease, undo).await?;
         if undone {
-            self.tell(key);
+            self.tell(key, Change::Wanted);
         }
         Ok(undone)
     }
@@ -340,7 +353,7 @@ impl SettlementStore for SqliteLedger {
     async fn retry_quarantined(&self, key: &PaymentKey) -> Result<bool, LedgerError> {
         let moved = retry(self, key).await?;
         if moved {
-            self.tell(*key);
+            self.tell(*key, Change::Wanted);
         }
         Ok(moved)
     }
@@ -370,8 +383,8 @@ impl SettlementStore for SqliteLedger {
         .await
     }
 
-    fn moved(&self) -> broadcast::Receiver<PaymentKey> {
-        self.moved.subscribe()
+    fn hints(&self) -> broadcast::Receiver<Hint> {
+        self.hints.subscribe()
     }
 }
 

@@ -16,7 +16,7 @@ use super::statements::{
 use super::{SqliteLedger, leases};
 use crate::sealing::{Sealed, Sealer};
 use crate::{
-    Attempt, LaneRows, Lease, LedgerError, SettlementState, SlotKind, SlotMember, SlotRow,
+    Attempt, Change, LaneRows, Lease, LedgerError, SettlementState, SlotKind, SlotMember, SlotRow,
     SlotState,
 };
 
@@ -251,8 +251,8 @@ pub(super) async fn close(
         run(tx, CLOSE, params![network, signer, list.to_string()])?;
         all(tx, HURRY, params![network, signer, list.to_string()], key).map(Turn::Kept)
     };
-    for key in leases::write(ledger, lease, close).await? {
-        ledger.tell(key);
+    if let Some(first) = leases::write(ledger, lease, close).await?.first() {
+        ledger.tell(*first, Change::Due);
     }
     Ok(())
 }

@@ -39,11 +39,12 @@ async fn of_many_proofs_each_stands_for_itself(ledger: impl Store) {
         proven(PaymentKey([99; 32]), State::Signed, 7, 0),
         proven(keys[2], State::Dead, 8, 0), // no legal move
     ];
-    let mut hints = bench.ledger.moved();
+    let mut hints = bench.ledger.hints();
     let moved = bench.ledger.record_all_mined(&bench.lease, &proofs).await.unwrap();
     let either = moved.contains(&keys[2]) ^ moved.contains(&keys[3]);
     assert!(either && moved.contains(&keys[5]) && moved.len() == 2, "{moved:?}");
-    let hinted: HashSet<_> = [hints.recv().await.unwrap(), hints.recv().await.unwrap()].into();
+    let hinted: HashSet<_> =
+        [hints.recv().await.unwrap().key, hints.recv().await.unwrap().key].into();
     assert_eq!(hinted, moved.iter().copied().collect());
     for (key, state) in keys.iter().zip([State::Mined, State::Signed]) {
         assert_eq!(bench.state(key).await, state);
@@ -98,11 +99,12 @@ async fn many_become_final_together(ledger: impl Store) {
     let refused = bench.ledger.record_all_final(&old, &all, 7).await;
     assert!(matches!(refused, Err(LedgerError::LeaseLost { .. })));
     assert_eq!(bench.state(&one).await, State::Mined);
-    let mut hints = bench.ledger.moved();
+    let mut hints = bench.ledger.hints();
     let moved = bench.ledger.record_all_final(&bench.lease, &all, 7).await.unwrap();
     assert_eq!(moved.iter().copied().collect::<HashSet<_>>(), HashSet::from([one, two]));
     assert_eq!(moved.len(), 2, "each once");
-    let hinted: HashSet<_> = [hints.recv().await.unwrap(), hints.recv().await.unwrap()].into();
+    let hinted: HashSet<_> =
+        [hints.recv().await.unwrap().key, hints.recv().await.unwrap().key].into();
     assert_eq!(hinted, HashSet::from([one, two]));
     for (key, state) in [(one, State::Final), (two, State::Final), (three, State::Signed)] {
         assert_eq!(bench.state(&key).await, state);

@@ -204,7 +204,9 @@ impl<S: Store> Walker<S> {
         let mut due = self.store.due(NETWORK, quiet, 100).await.unwrap();
         due.sort_by_key(|row| row.new.key);
         let due: Vec<_> = due.into_iter().map(timeless).collect();
-        let wanted = self.store.wanted(NETWORK, 2).await.unwrap();
+        let mut wanted = self.store.wanted(NETWORK, 0, 100).await.unwrap();
+        // Those that end together come in the order of times, which no two stores share.
+        wanted.sort_by_key(|row| row.new.key);
         let wanted: Vec<_> = wanted.into_iter().map(timeless).collect();
         let claim: Option<Claim> = self.store.find_claim(&key).await.unwrap();
         let row = self.store.find_settlement(&key).await.unwrap().map(timeless);

@@ -166,7 +166,7 @@ async fn only_what_is_quarantined_is_retried(ledger: impl Store) {
     assert_eq!(ledger.count_try(&key).await.unwrap(), 1);
     let (from, to) = (SettlementState::Reserved, SettlementState::Quarantined);
     assert!(bench.go(&key, from, to).await.unwrap());
-    assert_eq!(ledger.wanted(crate::bench::NETWORK, 10).await.unwrap(), []);
+    assert_eq!(ledger.wanted(crate::bench::NETWORK, 0, 10).await.unwrap(), []);
     assert!(ledger.retry_quarantined(&key).await.unwrap());
     assert!(!ledger.retry_quarantined(&key).await.unwrap(), "once");
     let stored = ledger.find_settlement(&key).await.unwrap().unwrap();
@@ -178,7 +178,7 @@ async fn only_what_is_quarantined_is_retried(ledger: impl Store) {
     ledger.reserve(&late, 0).await.unwrap();
     assert!(bench.go(&late.key, from, to).await.unwrap());
     assert!(ledger.retry_quarantined(&late.key).await.unwrap());
-    let wanted = ledger.wanted(crate::bench::NETWORK, 10).await.unwrap();
+    let wanted = ledger.wanted(crate::bench::NETWORK, 0, 10).await.unwrap();
     let wanted: Vec<_> = wanted.iter().map(|stored| stored.new.key).collect();
     assert_eq!(wanted, [late.key], "until its authorization ends; that of the other one has");
 }

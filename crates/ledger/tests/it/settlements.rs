@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use faregate_ledger::{LedgerError, NewSettlement, Reserved, SettlementState};
+use faregate_ledger::{Change, Hint, LedgerError, NewSettlement, Reserved, SettlementState};
 use uuid::Uuid;
 
 use crate::bench::{Bench, NETWORK, SIGNER, WAIT_MS, attempt, proof};
@@ -17,6 +17,7 @@ on_every_store! {
     a_strangers_proof_that_is_taken_back_leaves_a_payment_to_make,
     moves_are_compare_and_set_and_legal,
     lanes_get_what_is_wanted_and_lives_nowhere,
+    of_those_that_end_together_the_first_comes_first,
     a_move_is_hinted_to_whoever_listens,
     a_settle_id_belongs_to_one_payment,
     of_16_racing_reservations_with_one_settle_id_one_is_new,
@@ -147,7 +148,7 @@ async fn moves_are_compare_and_set_and_legal(ledger: impl Store) {
 async fn lanes_get_what_is_wanted_and_lives_nowhere(ledger: impl Store) {
     let bench = Bench::new(ledger).await;
     let wanted = || async {
-        let rows = bench.ledger.wanted(NETWORK, 10).await.unwrap();
+        let rows = bench.ledger.wanted(NETWORK, 0, 10).await.unwrap();
         rows.into_iter().map(|stored| stored.new.key).collect::<Vec<_>>()
     };
     let unwanted = new_settlement(1);
@@ -160,13 +161,45 @@ async fn lanes_get_what_is_wanted_and_lives_nowhere(ledger: impl Store) {
     assert_eq!(wanted().await, [urgent.key, unwanted.key], "earliest end first");
     bench.slot(0, &urgent.key).await.unwrap();
     assert_eq!(wanted().await, [unwanted.key]);
+    let end = unwanted.valid_before;
+    for (ends_after, found) in [(end - 1, 1), (end, 0)] {
+        let rows = bench.ledger.wanted(NETWORK, ends_after, 10).await.unwrap();
+        assert_eq!(rows.len(), found, "{ends_after}");
+    }
+}
+
+/// The order of keys is nobody's turn: whoever has a high one would wait for ever on a busy day.
+async fn of_those_that_end_together_the_first_comes_first(ledger: impl Store) {
+    let bench = Bench::new(ledger).await;
+    let mut came = Vec::new();
+    for n in [5, 1, 4, 2, 3] {
+        came.push(bench.reserved(n).await);
+        tokio::time::sleep(Duration::from_millis(3)).await;
+    }
+    let rows = bench.ledger.wanted(NETWORK, 0, 3).await.unwrap();
+    let keys: Vec<_> = rows.iter().map(|stored| stored.new.key).collect();
+    assert_eq!(keys, came[..3]);
 }
 
 async fn a_move_is_hinted_to_whoever_listens(ledger: impl Store) {
     let bench = Bench::new(ledger).await;
-    let mut hints = bench.ledger.moved();
+    let mut hints = bench.ledger.hints();
     let key = bench.reserved(1).await;
-    assert_eq!(hints.recv().await.unwrap(), key);
+    // Reserved by another caller already: nothing changed.
+    bench.ledger.reserve(&new_settlement(1), WAIT_MS).await.unwrap();
+    bench.ledger.want(&key, WAIT_MS).await.unwrap();
+    let slot = bench.slot(0, &key).await.unwrap();
+    assert!(bench.sign(&slot, 1).await);
+    bench.ledger.acknowledge(&bench.lease, &slot).await.unwrap();
+    bench.close(&[slot.nonce]).await;
+    assert!(bench.mined(&key, SettlementState::Broadcast, &proof(1, 0)).await);
+    bench.ledger.undo_mined(&bench.lease, &key).await.unwrap();
+    for change in
+        [Change::Wanted, Change::Wanted, Change::Sent, Change::Due, Change::Outcome, Change::Wanted]
+    {
+        assert_eq!(hints.recv().await.unwrap(), Hint { key, change });
+    }
+    assert!(hints.try_recv().is_err());
 }
 
 async fn a_settle_id_belongs_to_one_payment(ledger: impl Store) {

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use faregate_ledger::{PostgresLedger, SettlementStore};
-use faregate_protocol::PaymentKey;
+use faregate_ledger::{Change, Hint, NewSettlement, PostgresLedger, SettlementStore};
 use tokio::sync::broadcast::Receiver;
 use tokio::time::timeout;
 
@@ -16,18 +15,23 @@ use crate::stores::connect;
 const LONG: Duration = Duration::from_secs(20);
 const SHORT: Duration = Duration::from_millis(200);
 
-/// Hints get lost, above all while a listener is starting: reserves until one is heard.
-async fn heard(teller: &PostgresLedger, hints: &mut Receiver<PaymentKey>, n: u8) {
+fn wanted(new: &NewSettlement) -> Hint {
+    Hint { key: new.key, change: Change::Wanted }
+}
+
+/// Hints get lost, above all while a listener is starting: tells until one is heard.
+async fn heard(teller: &PostgresLedger, hints: &mut Receiver<Hint>, n: u8) {
     let new = new_settlement(n);
+    teller.reserve(&new, WAIT_MS).await.unwrap();
     let heard = async {
         loop {
-            teller.reserve(&new, WAIT_MS).await.unwrap();
-            if let Ok(Ok(key)) = timeout(SHORT, hints.recv()).await {
-                return key;
+            teller.want(&new.key, WAIT_MS).await.unwrap();
+            if let Ok(Ok(hint)) = timeout(SHORT, hints.recv()).await {
+                return hint;
             }
         }
     };
-    assert_eq!(timeout(LONG, heard).await.expect("no hint"), new.key);
+    assert_eq!(timeout(LONG, heard).await.expect("no hint"), wanted(&new));
     while timeout(SHORT, hints.recv()).await.is_ok() {}
 }
 
@@ -37,7 +41,7 @@ async fn a_move_in_one_process_is_hinted_in_another_also_after_the_connection_br
     let database = cluster.database().await;
     let one = connect(&cluster.url(&database)).await;
     let two = connect(&cluster.url(&database)).await;
-    let mut hints = two.moved();
+    let mut hints = two.hints();
     heard(&one, &mut hints, 1).await;
     let mut admin = raw(cluster, &database).await;
     run(
@@ -55,7 +59,7 @@ async fn an_own_move_is_hinted_once_and_nonsense_never() {
     let database = cluster.database().await;
     let one = connect(&cluster.url(&database)).await;
     let two = connect(&cluster.url(&database)).await;
-    let mut hints = one.moved();
+    let mut hints = one.hints();
     // By now its listener runs.
     heard(&two, &mut hints, 1).await;
     let mut admin = raw(cluster, &database).await;
@@ -64,6 +68,6 @@ async fn an_own_move_is_hinted_once_and_nonsense_never() {
     }
     let new = new_settlement(2);
     one.reserve(&new, WAIT_MS).await.unwrap();
-    assert_eq!(timeout(LONG, hints.recv()).await.unwrap().unwrap(), new.key);
+    assert_eq!(timeout(LONG, hints.recv()).await.unwrap().unwrap(), wanted(&new));
     assert!(timeout(SHORT * 2, hints.recv()).await.is_err(), "heard twice");
 }

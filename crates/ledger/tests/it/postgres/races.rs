@@ -162,7 +162,7 @@ async fn work(ledger: PostgresLedger, mut dice: Dice) -> u32 {
         };
         let lane = ledger.lane(NETWORK, SIGNER).await.unwrap();
         let unsigned = lane.open.into_iter().find(|slot| slot.attempts.is_empty());
-        let wanted = ledger.wanted(NETWORK, 1).await.unwrap().pop();
+        let wanted = ledger.wanted(NETWORK, 0, 1).await.unwrap().pop();
         // A pause of a process: sometimes beyond the end of the lease.
         tokio::time::sleep(Duration::from_millis(dice.below(TTL_MS * 2))).await;
         let done = match (unsigned, wanted) {
