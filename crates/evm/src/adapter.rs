@@ -27,6 +27,7 @@ use crate::refusals::Refusals;
 use crate::rpc::{Call, Rpc, call, decode};
 use crate::schemes::exact;
 use crate::shared_tokens::SharedTokens;
+use crate::signatures_seen::SignaturesSeen;
 use crate::signer::TransactionSigner;
 use crate::{broadcast, inspect, lane, observe, prepare};
 
@@ -43,6 +44,8 @@ pub struct EvmChain {
     pub(crate) signers: Vec<Arc<dyn TransactionSigner>>,
     /// Payers that were seen to have code.
     pub(crate) contract_payers: CodeSeen,
+    /// Signatures that were found good.
+    pub(crate) signatures_seen: SignaturesSeen,
     pub(crate) batching: Batching,
     /// Where payments that are verified at the same time meet, if they may.
     pub(crate) gathering: Option<Arc<Gathering<SharedReads>>>,
@@ -116,6 +119,7 @@ impl EvmChain {
             signers: config.signers,
             contract_payers: CodeSeen::default(),
             batching: Batching::new(config.batch),
+            signatures_seen: SignaturesSeen::default(),
             whole_blocks: WholeBlocks::default(),
             signers_checked: AtomicBool::new(false),
             survey,

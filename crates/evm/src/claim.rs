@@ -21,7 +21,8 @@ use crate::erc6492::Presented;
 use crate::limits::{MAX_VALIDITY_SECS, MIN_VALIDITY_SECS};
 use crate::mechanisms::eip3009::{self, Overload};
 use crate::schemes::exact;
-use crate::signature::{self, Parts};
+use crate::signature::Parts;
+use crate::signatures_seen::SignaturesSeen;
 
 /// Why a payment is refused, and who pays when that could be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +41,7 @@ pub(crate) struct Claim<'a> {
     pub(crate) presented: Presented,
     /// What the payer signed, under the profile's domain.
     pub(crate) digest: B256,
+    seen: &'a SignaturesSeen,
     key_signed: OnceLock<bool>,
 }
 
@@ -67,6 +69,7 @@ impl<'a> Claim<'a> {
             payment,
             presented,
             digest,
+            seen: &chain.signatures_seen,
             key_signed: OnceLock::new(),
         })
     }
@@ -141,7 +144,7 @@ impl<'a> Claim<'a> {
 
     fn recovers(&self, digest: B256) -> bool {
         matches!(&self.presented, Presented::Plain(signature)
-            if signature::recover(digest, signature) == Some(self.payment.authorization.from))
+            if self.seen.is_by(self.payment.authorization.from, digest, signature))
     }
 
     /// Whether the payer signed for the name and version of the requirements when these are not

@@ -35,6 +35,7 @@ mod rpc;
 mod schemes;
 mod shared_tokens;
 pub mod signature;
+mod signatures_seen;
 pub mod signer;
 pub mod wallet;
 

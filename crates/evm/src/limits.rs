@@ -162,6 +162,8 @@ pub const MAX_WATCHED: usize = 32;
 pub const MAX_BLOCKS_AT_ONCE: u64 = 8;
 /// Transactions of ours in one block from which all its receipts are asked for together.
 pub const BLOCK_RECEIPTS_FROM: usize = 8;
+/// Signatures that are remembered as good, twice: 4096 take half a megabyte.
+pub const SIGNATURES_SEEN: usize = 4096;
 /// How long nobody asks for all receipts of a block after an endpoint that has no such call, or
 /// whose answer was larger than [`MAX_ANSWER_BYTES`].
 pub const WHOLE_BLOCKS_PAUSED_FOR: Duration = Duration::from_secs(60);

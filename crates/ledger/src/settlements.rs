@@ -71,6 +71,28 @@ pub struct Settlement {
     pub read_unix_ms: i64,
 }
 
+impl Settlement {
+    /// One that was stored at `now` and is wanted for `wait_ms` from then.
+    pub(crate) fn reserved(new: NewSettlement, wait_ms: u64, now: i64) -> Self {
+        Self {
+            new,
+            state: SettlementState::Reserved,
+            version: 0,
+            success_reported_to: None,
+            tries: 0,
+            wanted: wait_ms > 0,
+            looks: 0,
+            in_open_slot: false,
+            transactions: Vec::new(),
+            nonces: 0,
+            evidence: None,
+            reserved_unix_ms: now,
+            updated_unix_ms: now,
+            read_unix_ms: now,
+        }
+    }
+}
+
 /// Outcome of trying to reserve.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reserved {

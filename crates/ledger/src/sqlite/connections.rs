@@ -12,7 +12,7 @@ use crate::LedgerError;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Memory for pages of the writer, in KiB. Keys are random, so a transaction of many operations
 /// changes hundreds of pages; what does not fit is written out before the commit, and again.
-const CACHE_KIB: i64 = 16 * 1024;
+const CACHE_KIB: i64 = 8 * 1024;
 /// Pages of the log after which it is carried over into the file: by then most pages were changed
 /// many times, and are carried over once.
 const CHECKPOINT_PAGES: i64 = 8192;

@@ -7,9 +7,9 @@ use serde_json::json;
 use super::SqliteLedger;
 use super::asking::Turn;
 use super::settlements::SUBJECT;
-use super::statements::{journal, now_ms, run, signed};
+use super::statements::{column, journal, now_ms, one, run, signed, unsigned};
 use crate::sealing::Sealed;
-use crate::{LedgerError, NewSettlement, SettlementState};
+use crate::{LedgerError, NewSettlement, Settlement, SettlementState};
 
 const INSERT: &str = concat!(
     "insert into settlements (payment_key, settle_id, caller_has_key, requirements_hash, ",
@@ -23,7 +23,7 @@ const INSERT: &str = concat!(
     now_ms!(),
     ", ",
     now_ms!(),
-    ") on conflict (payment_key) do nothing"
+    ") on conflict (payment_key) do nothing returning valid_before, head_at_claim, created_at_ms"
 );
 
 /// Bytes that may still be mined carry who lives in an open slot, so none of those is RESERVED again.
@@ -61,12 +61,13 @@ pub(super) fn seal(ledger: &SqliteLedger, new: &NewSettlement) -> Result<Vec<u8>
     ledger.sealer.seal(Sealed::Request, &new.key.0, &request)
 }
 
+/// The settlement as it is stored from now on; `None`: its key is taken.
 pub(super) fn insert(
     tx: &Connection,
     new: &NewSettlement,
     request: &[u8],
     wait_ms: u64,
-) -> Result<bool, LedgerError> {
+) -> Result<Option<Settlement>, LedgerError> {
     let amount = new.amount.to_be_bytes();
     let values = params![
         new.key.0.as_slice(),
@@ -84,7 +85,14 @@ pub(super) fn insert(
         signed(new.head_at_claim),
         signed(wait_ms),
     ];
-    Ok(run(tx, INSERT, values)? == 1)
+    one(tx, INSERT, values, |row| {
+        let stored = NewSettlement {
+            valid_before: unsigned(row, "valid_before")?,
+            head_at_claim: unsigned(row, "head_at_claim")?,
+            ..new.clone()
+        };
+        Ok(Settlement::reserved(stored, wait_ms, column(row, "created_at_ms")?))
+    })
 }
 
 /// What an operator does with a payment that was set aside.

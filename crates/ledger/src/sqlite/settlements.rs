@@ -100,17 +100,15 @@ impl SettlementStore for SqliteLedger {
         let sealed = seal(self, new)?;
         let (key, new, sealer) = (new.key, new.clone(), Arc::clone(&self.sealer));
         let reserve = move |tx: &Connection| {
-            let inserted = insert(tx, &new, &sealed, wait_ms)?;
-            if inserted {
+            if let Some(stored) = insert(tx, &new, &sealed, wait_ms)? {
                 let states = ("", SettlementState::Reserved.name());
                 let evidence = json!({ "settle_id": new.settle_id, "head": new.head_at_claim });
                 journal(tx, API, SUBJECT, &new.key, states, &evidence)?;
+                return Ok(Turn::Kept(Reserved::New(Box::new(stored))));
             }
             let of_one = params![new.key.0.as_slice()];
             let stored = exactly_one(tx, SELECT, of_one, |row| read(&sealer, tx, row))?;
-            let stored = Box::new(stored);
-            let reserved = if inserted { Reserved::New(stored) } else { Reserved::Exists(stored) };
-            Ok(Turn::Kept(reserved))
+            Ok(Turn::TakenBack(Reserved::Exists(Box::new(stored))))
         };
         let reserved = self.write(reserve).await?;
         if matches!(reserved, Reserved::New(_)) {
