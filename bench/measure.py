@@ -27,7 +27,7 @@ WORKS = {
 }
 # Flags of `faregate bench` that are handed on as they are.
 HANDED_ON = ["in-flight", "seconds", "warm-up", "block-time", "rpc-latency", "block-gas-limit"]
-HANDED_ON += ["payments", "payers", "cores"]
+HANDED_ON += ["payments", "payers", "cores", "signers"]
 
 
 def parser(description, works):

@@ -1,6 +1,6 @@
 //! The facilitator library of x402-rs behind HTTP, wired as its documentation says, for one chain
-//! and the `exact` scheme: `x402-rs-facilitator PORT CHAIN_ID RPC_URL`, its key in
-//! BENCH_SIGNER_KEY.
+//! and the `exact` scheme: `x402-rs-facilitator PORT CHAIN_ID RPC_URL`, its keys in
+//! BENCH_SIGNER_KEYS.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -49,8 +49,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
         return Err("usage: x402-rs-facilitator PORT CHAIN_ID RPC_URL".into());
     };
     let (port, chain_id): (u16, u64) = (port.parse()?, chain_id.parse()?);
+    let signers = std::env::var("BENCH_SIGNER_KEYS")?;
+    let signers: Vec<&str> = signers.split_whitespace().collect();
     let inner: Eip155ChainConfigInner = serde_json::from_value(json!({
-        "signers": ["$BENCH_SIGNER_KEY"],
+        "signers": signers,
         "rpc": [{ "http": rpc }],
     }))?;
     let chain_reference = Eip155ChainReference::new(chain_id);

@@ -119,7 +119,7 @@ impl Facts {
     }
 
     /// The same as variables for a command.
-    pub(crate) fn variables(&self) -> [(&'static str, String); 7] {
+    pub(crate) fn variables(&self) -> [(&'static str, String); 8] {
         [
             ("BENCH_RPC_URL", self.rpc.clone()),
             ("BENCH_CHAIN_ID", self.chain_id.to_string()),
@@ -127,6 +127,7 @@ impl Facts {
             ("BENCH_TOKEN", self.token.clone()),
             ("BENCH_PAY_TO", self.pay_to.clone()),
             ("BENCH_SIGNER_KEY", self.signer_keys.first().cloned().unwrap_or_default()),
+            ("BENCH_SIGNER_KEYS", self.signer_keys.join(" ")),
             ("BENCH_UPSTREAM", self.upstream.clone()),
         ]
     }
