@@ -13,6 +13,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Memory for pages of the writer, in KiB. Keys are random, so a transaction of many operations
 /// changes hundreds of pages; what does not fit is written out before the commit, and again.
 const CACHE_KIB: i64 = 8 * 1024;
+/// The same of each reader: whatever is committed makes it forget its pages anyway.
+const READ_CACHE_KIB: i64 = 512;
 /// Pages of the log after which it is carried over into the file: by then most pages were changed
 /// many times, and are carried over once.
 const CHECKPOINT_PAGES: i64 = 8192;
@@ -37,7 +39,12 @@ pub(super) fn to_write(path: &Path) -> Result<Connection, LedgerError> {
 
 /// Connections to a file that is there, and that write nothing.
 pub(super) fn to_read(path: &Path, count: usize) -> Result<Vec<Connection>, LedgerError> {
-    (0..count).map(|_| open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)).collect()
+    let reader = |_| {
+        let connection = open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        connection.pragma_update(None, "cache_size", -READ_CACHE_KIB).map_err(unavailable)?;
+        Ok(connection)
+    };
+    (0..count).map(reader).collect()
 }
 
 /// A database that is gone with its connection.
