@@ -48,7 +48,7 @@ impl Page {
             body: old.map_or(Body::AsHeader, |old| Body::V1(marks.cut(&old))),
             plain: None,
         };
-        page.plain = plain_path(route).map(|path| {
+        page.plain = route.plain_path().map(|path| {
             let url = [&origin.text(), path].concat();
             let challenge = page.write(&url, FIRST_ERROR, None);
             (url, challenge)
@@ -72,12 +72,6 @@ impl Page {
         let header = HeaderValue::try_from(names::encode_text(&header)).ok();
         Challenge { header, body: body.into() }
     }
-}
-
-/// The path that a matcher without parameters is written with.
-fn plain_path(route: &Route) -> Option<&str> {
-    let path = route.matcher.rsplit(' ').next()?;
-    (path.starts_with('/') && !path.contains([':', '*'])).then_some(path)
 }
 
 fn error_v1(error: &str) -> String {
@@ -197,7 +191,7 @@ mod tests {
             [("/a", Some("/a")), ("GET /a/:id", None), ("/a/*", None), ("*", None)]
         {
             let route = Route { matcher: matcher.to_owned(), ..route.clone() };
-            assert_eq!(plain_path(&route), path);
+            assert_eq!(route.plain_path(), path);
         }
     }
 

@@ -1,7 +1,8 @@
 //! What stands before a priced resource: the tower layer and the reverse proxy.
 //!
 //! ```text
-//!  client ---> serve.rs ---> service.rs ---> route_table.rs (path.rs, pattern.rs, origin.rs)
+//!  client ---> serve.rs ---> service.rs ---> route_table.rs (known_paths.rs, path.rs, pattern.rs,
+//!                               |                                |              origin.rs)
 //!                               |  free: stream through          |  ambiguous, denied, preflight:
 //!                               |                                |  answers.rs, cors.rs
 //!                               v  priced
@@ -61,6 +62,7 @@ mod hop_by_hop;
 mod http_client;
 mod kept_answer;
 mod kept_body;
+mod known_paths;
 mod layer;
 mod lease;
 pub mod limits;

@@ -132,6 +132,13 @@ impl Route {
         matches!(self.access, Access::Priced(_))
     }
 
+    /// The path that its matcher is written with, if it has no parameters: the one that it matches,
+    /// as it is sent.
+    pub(crate) fn plain_path(&self) -> Option<&str> {
+        let path = self.matcher.rsplit(' ').next()?;
+        (path.starts_with('/') && !path.contains([':', '*'])).then_some(path)
+    }
+
     /// Everything that is wrong with the route by itself; what is wrong between routes is found by
     /// [`crate::RouteTable::faults`].
     #[must_use]

@@ -5,14 +5,16 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use http::request::Parts;
-use http::{HeaderMap, Method, Uri, header};
+use http::{HeaderMap, HeaderName, Method, Request, Uri, header};
 
 use crate::error::{GateError, RouteFault};
+use crate::known_paths::{KnownPaths, Place};
 use crate::origin::Origin;
 use crate::pattern::{Leniency, Pattern, Segments};
 use crate::route::Route;
 use crate::{limits, path};
+
+const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 
 /// What happens to requests that no route matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +57,7 @@ struct Entry {
 pub struct RouteTable {
     /// Most specific first, independent of the order of declaration.
     entries: Vec<Entry>,
+    known: KnownPaths,
     unmatched: Unmatched,
     origin: Origin,
 }
@@ -86,7 +89,8 @@ impl RouteTable {
             entries.push(Entry { pattern, route: Arc::new(route) });
         }
         entries.sort_by(|a, b| a.pattern.by_specificity(&b.pattern));
-        Ok(Self { entries, unmatched, origin })
+        let known = KnownPaths::of(entries.iter().map(|entry| &*entry.route));
+        Ok(Self { entries, known, unmatched, origin })
     }
 
     /// Everything that is wrong with these routes, each fault with the position of its route from
@@ -121,33 +125,43 @@ impl RouteTable {
 
     /// Judges a request by its method, target and headers.
     #[must_use]
-    pub fn decide(&self, request: &Parts) -> Decision {
-        if request.method == Method::CONNECT {
+    pub fn decide<B>(&self, request: &Request<B>) -> Decision {
+        let (method, uri, headers) = (request.method(), request.uri(), request.headers());
+        if method == Method::CONNECT {
             return Decision::Upgrade;
         }
-        if !self.is_our_authority(&request.uri) {
+        if !self.is_our_authority(uri) {
             return Decision::Ambiguous;
         }
-        let Ok(segments) = path::segments(request.uri.path()) else { return Decision::Ambiguous };
-        let path = Segments::new(segments);
-        let method = &request.method;
-        let strict = self.winner(method, &path, Leniency::NONE);
-        if self.is_near_a_price(method, &path, strict) {
-            return Decision::Ambiguous;
-        }
-        let priced_path = self.on_path(&path).any(|entry| entry.route.is_priced());
-        if priced_path && is_upgrade(&request.headers) {
+        let path = uri.path();
+        let found = self.known.find(method, path, || self.look(method, path));
+        let Some(Place { strict, priced_path }) = found else { return Decision::Ambiguous };
+        if priced_path && is_upgrade(headers) {
             return Decision::Upgrade;
         }
-        if priced_path && is_preflight(method, &request.headers) {
+        if priced_path && is_preflight(method, headers) {
             return Decision::Preflight;
         }
-        match strict {
+        match strict.and_then(|index| self.entries.get(index)) {
             Some(entry) if entry.route.is_priced() => Decision::Priced(Arc::clone(&entry.route)),
             Some(_) => Decision::Free { near_price: priced_path },
             None if self.unmatched == Unmatched::Free => Decision::Free { near_price: priced_path },
             None => Decision::Denied,
         }
+    }
+
+    /// What method and path alone say; none if they can be read in more than one way.
+    fn look(&self, method: &Method, path: &str) -> Option<Place> {
+        let path = Segments::new(path::segments(path).ok()?);
+        let strict = self.winner(method, &path, Leniency::NONE);
+        if self.is_near_a_price(method, &path, strict) {
+            return None;
+        }
+        let is_it = |entry: &Entry| strict.is_some_and(|strict| std::ptr::eq(strict, entry));
+        Some(Place {
+            strict: self.entries.iter().position(is_it),
+            priced_path: self.on_path(&path).any(|entry| entry.route.is_priced()),
+        })
     }
 
     fn on_path<'a>(&'a self, path: &'a Segments) -> impl Iterator<Item = &'a Entry> {
@@ -207,7 +221,7 @@ impl RouteTable {
 }
 
 fn is_upgrade(headers: &HeaderMap) -> bool {
-    headers.contains_key(header::UPGRADE) || headers.contains_key("http2-settings")
+    headers.contains_key(header::UPGRADE) || headers.contains_key(HTTP2_SETTINGS)
 }
 
 fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {

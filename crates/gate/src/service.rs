@@ -82,12 +82,9 @@ async fn identified(
     response
 }
 
-async fn answer(gate: Arc<Gate>, mut request: Request<GateBody>, run: Run) -> Response<GateBody> {
-    let (parts, body) = request.into_parts();
-    let decision = gate.table.decide(&parts);
-    request = Request::from_parts(parts, body);
+async fn answer(gate: Arc<Gate>, request: Request<GateBody>, run: Run) -> Response<GateBody> {
     let refused = |reason| Refusal::of(reason).into_response();
-    match decision {
+    match gate.table.decide(&request) {
         Decision::Priced(route) => flow::priced(&gate, route, request, run).await,
         Decision::Free { near_price } => pass(request, near_price, run).await,
         Decision::Denied => refused(Reason::NotFound),

@@ -296,6 +296,37 @@ async fn the_most_specific_route_wins_in_any_order() {
 }
 
 #[tokio::test]
+async fn what_was_asked_before_changes_no_decision() {
+    const WEBSOCKET: &[(&str, &str)] = &[("connection", "upgrade"), ("upgrade", "websocket")];
+    const PREFLIGHT: &[(&str, &str)] =
+        &[("origin", "https://page.example"), ("access-control-request-method", "GET")];
+    let world = || {
+        world_of(vec![
+            priced("weather", "GET /weather"),
+            Route::free("report", "POST /weather"),
+            Route::free("about", "/about"),
+        ])
+    };
+    let mut requests = Vec::new();
+    for uri in ["/weather", "https://evil.example/weather", "/weather?x", "/weather/", "/about"] {
+        for method in ["GET", "HEAD", "POST", "PUT", "OPTIONS", "get", "QUERY"] {
+            requests.extend([&[], WEBSOCKET, PREFLIGHT].map(|headers| (method, uri, headers)));
+        }
+    }
+    let mut want = Vec::new();
+    for (method, uri, headers) in &requests {
+        let seen = ask(&world(), method, uri, headers).await;
+        want.push((seen.status, seen.body));
+    }
+    let asked = world();
+    for index in (0..requests.len()).chain((0..requests.len()).rev()) {
+        let (method, uri, headers) = requests[index];
+        let seen = ask(&asked, method, uri, headers).await;
+        assert_eq!((seen.status, seen.body), want[index], "{method} {uri} {headers:?}");
+    }
+}
+
+#[tokio::test]
 async fn what_no_route_matches_follows_the_stated_default() {
     let mut config =
         config(vec![priced("weather", "GET /weather"), Route::free("health", "/health")]);
