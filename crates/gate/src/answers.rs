@@ -1,10 +1,12 @@
 //! The one responder: from a reason to HTTP. Whatever the gate says itself is said here, in a fixed
 //! vocabulary; no words of an endpoint, a database or an upstream get out.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use faregate_protocol::reason::Retry;
 use faregate_protocol::{Reason, SettleResponse, header as names};
-use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Response, StatusCode, Uri, header};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -12,6 +14,7 @@ use crate::body::GateBody;
 use crate::challenge::FIRST_ERROR;
 use crate::challenge_page::Page;
 use crate::limits;
+use crate::origin::Origin;
 use crate::version::Version;
 
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
@@ -25,7 +28,7 @@ const PERMIT2_ALLOWANCE_REQUIRED: &str = "permit2_allowance_required";
 #[derive(Debug)]
 pub(crate) struct Refusal {
     status: u16,
-    code: String,
+    code: Cow<'static, str>,
     help: &'static str,
     retry_after_secs: Option<u64>,
     transaction: Option<String>,
@@ -44,7 +47,7 @@ impl Refusal {
         let status = reason.status();
         Self {
             status,
-            code: reason.code().to_owned(),
+            code: Cow::Borrowed(reason.code()),
             help: reason.help(),
             retry_after_secs: retry_after(reason, status),
             transaction: None,
@@ -67,7 +70,7 @@ impl Refusal {
         }
         let mut refusal = Self::of(Reason::UnexpectedVerifyError);
         if is_code(code) {
-            refusal.code = code.to_owned();
+            refusal.code = Cow::Owned(code.to_owned());
             refusal.help = "The facilitator does not accept this payment.";
         }
         if code == PERMIT2_ALLOWANCE_REQUIRED {
@@ -93,7 +96,7 @@ impl Refusal {
         Self {
             status: StatusCode::PAYMENT_REQUIRED.as_u16(),
             help: reason.map_or("The facilitator refused to settle this payment.", Reason::help),
-            code,
+            code: Cow::Owned(code),
             retry_after_secs: None,
             challenged,
             receipt: Some(Box::new(receipt)),
@@ -159,8 +162,13 @@ impl Refusal {
     }
 
     /// The answer with a fresh challenge for this URL, where [`Refusal::challenged`] asks for it.
-    pub(crate) fn with_challenge(self, page: &Page, url: &str) -> Response<GateBody> {
-        let challenge = page.write(url, self.challenge_error(), self.payer.as_deref());
+    pub(crate) fn with_challenge(
+        self,
+        page: &Page,
+        origin: &Origin,
+        uri: &Uri,
+    ) -> Response<GateBody> {
+        let challenge = page.write(origin, uri, self.challenge_error(), self.payer.as_deref());
         let mut response = self.respond(challenge.body);
         if let Some(value) = challenge.header {
             response.headers_mut().insert(PAYMENT_REQUIRED, value);

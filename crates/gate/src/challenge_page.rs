@@ -3,11 +3,11 @@
 
 use bytes::Bytes;
 use faregate_protocol::{PaymentRequired, Reason, header as names, v1};
-use http::HeaderValue;
+use http::{HeaderValue, Uri};
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::challenge::{FIRST_ERROR, required};
+use crate::challenge::{self, FIRST_ERROR, required};
 use crate::origin::Origin;
 use crate::route::Route;
 use crate::version;
@@ -16,7 +16,7 @@ use crate::version;
 pub(crate) struct Page {
     header: Template,
     body: Body,
-    /// The first challenge for the one URL of a route without parameters.
+    /// The first challenge for the one path of a route without parameters.
     plain: Option<(String, Challenge)>,
 }
 
@@ -50,19 +50,29 @@ impl Page {
         };
         page.plain = route.plain_path().map(|path| {
             let url = [&origin.text(), path].concat();
-            let challenge = page.write(&url, FIRST_ERROR, None);
-            (url, challenge)
+            (path.to_owned(), page.fill(&url, FIRST_ERROR, None))
         });
         page
     }
 
-    /// For `url`; `error` is [`FIRST_ERROR`] or a reason code.
-    pub(crate) fn write(&self, url: &str, error: &str, payer: Option<&str>) -> Challenge {
+    /// For `uri` at `origin`; `error` is [`FIRST_ERROR`] or a reason code.
+    pub(crate) fn write(
+        &self,
+        origin: &Origin,
+        uri: &Uri,
+        error: &str,
+        payer: Option<&str>,
+    ) -> Challenge {
         if let (Some((plain, challenge)), FIRST_ERROR, None) = (&self.plain, error, payer)
-            && plain == url
+            && plain == uri.path()
+            && uri.query().is_none()
         {
             return challenge.clone();
         }
+        self.fill(&challenge::url(origin, uri), error, payer)
+    }
+
+    fn fill(&self, url: &str, error: &str, payer: Option<&str>) -> Challenge {
         let url = json(url);
         let header = self.header.fill(&url, &json(error));
         let body = match &self.body {
@@ -185,8 +195,8 @@ mod tests {
     fn the_plain_challenge_is_for_its_url_alone() {
         let route = route(&["eip155:84532"], "");
         let page = Page::of(&origin(), &route);
-        let (url, _) = page.plain.as_ref().unwrap();
-        assert_eq!(url, "https://api.example.com/weather");
+        let (path, _) = page.plain.as_ref().unwrap();
+        assert_eq!(path, "/weather");
         for (matcher, path) in
             [("/a", Some("/a")), ("GET /a/:id", None), ("/a/*", None), ("*", None)]
         {
@@ -212,7 +222,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_filled_page_is_what_building_it_makes(
-            path in "/[ -~]{0,40}|/weather",
+            path in "/[ -~]{0,40}|/weather(\\?[a-z=&]{0,5})?",
             error in "[a-z_\"\\\\]{1,20}|Payment required|no_matching_requirements",
             payer in prop::option::of("0x[0-9a-f]{4}|\""),
             description in "\\PC{0,30}",
@@ -225,10 +235,18 @@ mod tests {
             let route = route(networks, &description);
             let url = format!("https://api.example.com{path}");
             let page = Page::of(&origin(), &route);
-            let page = page.write(&url, &error, payer.as_deref());
+            let filled = page.fill(&url, &error, payer.as_deref());
             let (header, body) = built(&route, &url, &error, payer.as_deref());
-            prop_assert_eq!(page.header.unwrap(), header.as_str());
-            prop_assert_eq!(page.body, Bytes::from(body.to_string()));
+            prop_assert_eq!(filled.header.unwrap(), header.as_str());
+            prop_assert_eq!(filled.body, Bytes::from(body.to_string()));
+            // What no request line can hold is no URI.
+            if let Ok(uri) = path.parse::<Uri>() {
+                let url = challenge::url(&origin(), &uri);
+                let (header, body) = built(&route, &url, &error, payer.as_deref());
+                let written = page.write(&origin(), &uri, &error, payer.as_deref());
+                prop_assert_eq!(written.header.unwrap(), header.as_str());
+                prop_assert_eq!(written.body, Bytes::from(body.to_string()));
+            }
         }
     }
 }

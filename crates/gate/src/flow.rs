@@ -17,7 +17,6 @@ use tracing::Instrument;
 
 use crate::answers::Refusal;
 use crate::body::{BoxError, GateBody};
-use crate::challenge;
 use crate::cors;
 use crate::gate::{Gate, Working};
 use crate::kept_answer::{self, Unreadable};
@@ -76,7 +75,7 @@ pub(crate) async fn priced(
         Err(refusal) => {
             let page = gate.page(&route).filter(|_| refusal.challenged);
             match page {
-                Some(page) => refusal.with_challenge(page, &challenge::url(&gate.origin, &uri)),
+                Some(page) => refusal.with_challenge(page, &gate.origin, &uri),
                 None => refusal.into_response(),
             }
         }

@@ -11,7 +11,7 @@ use faregate_protocol::{
     PaymentKey, PaymentPayload, PaymentRequest, PaymentRequirements, Reason, address, matching,
 };
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Request};
+use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use http_body::Body as _;
 
 use crate::answers::Refusal;
@@ -21,6 +21,9 @@ use crate::gate::{Gate, now_unix_secs};
 use crate::limits;
 use crate::route::Route;
 use crate::version::Version;
+
+const PAYMENT_SIGNATURE: HeaderName = HeaderName::from_static(names::PAYMENT_SIGNATURE);
+const X_PAYMENT: HeaderName = HeaderName::from_static(names::X_PAYMENT);
 
 /// A payment and the request it was presented for.
 pub(crate) struct Presented {
@@ -77,7 +80,7 @@ pub(super) async fn read(
 
 /// It carries a payment, in one or in several headers.
 pub(super) fn has_payment(headers: &HeaderMap) -> bool {
-    headers.contains_key(names::PAYMENT_SIGNATURE) || headers.contains_key(names::X_PAYMENT)
+    headers.contains_key(PAYMENT_SIGNATURE) || headers.contains_key(X_PAYMENT)
 }
 
 /// The payment header of a request. A client that speaks both versions may send both headers;
