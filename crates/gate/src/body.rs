@@ -12,22 +12,31 @@ use http_body_util::{BodyExt, Full};
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A request or response body.
-pub struct GateBody(UnsyncBoxBody<Bytes, BoxError>);
+pub struct GateBody(Kind);
+
+enum Kind {
+    /// At hand: nothing is put behind a pointer for it.
+    Full(Full<Bytes>),
+    Stream(UnsyncBoxBody<Bytes, BoxError>),
+}
 
 impl GateBody {
-    /// Passes a body on as it streams.
+    /// Passes a body on as it streams; one that has ended already is dropped.
     pub fn new<B>(body: B) -> Self
     where
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        Self(body.map_err(Into::into).boxed_unsync())
+        if body.is_end_stream() {
+            return Self::empty();
+        }
+        Self(Kind::Stream(body.map_err(Into::into).boxed_unsync()))
     }
 
     /// These bytes.
     #[must_use]
     pub fn full(bytes: impl Into<Bytes>) -> Self {
-        Self::new(Full::new(bytes.into()))
+        Self(Kind::Full(Full::new(bytes.into())))
     }
 
     /// No bytes.
@@ -51,15 +60,24 @@ impl Body for GateBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        Pin::new(&mut self.0).poll_frame(cx)
+        match &mut self.0 {
+            Kind::Full(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
+            Kind::Stream(body) => Pin::new(body).poll_frame(cx),
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.is_end_stream()
+        match &self.0 {
+            Kind::Full(body) => body.is_end_stream(),
+            Kind::Stream(body) => body.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.size_hint()
+        match &self.0 {
+            Kind::Full(body) => body.size_hint(),
+            Kind::Stream(body) => body.size_hint(),
+        }
     }
 }
 
