@@ -11,7 +11,7 @@ use faregate_ledger::ClaimState;
 use faregate_protocol::{Reason, SettleResponse};
 use faregate_telemetry::crash_point;
 use futures::future::BoxFuture;
-use http::{Request, Response, header};
+use http::{Request, Response, Uri, header};
 use tokio::sync::oneshot;
 use tracing::Instrument;
 
@@ -60,7 +60,24 @@ enum End {
     Failed(Response<GateBody>),
 }
 
-/// Answers a request on a priced route.
+/// Asks for money on a priced route; none if the request brings a payment.
+pub(crate) fn unpaid<B>(
+    gate: &Gate,
+    route: &Route,
+    request: &Request<B>,
+) -> Option<Response<GateBody>> {
+    let headers = request.headers();
+    if present::has_payment(headers) {
+        return None;
+    }
+    let mut response = refused(gate, route, request.uri(), Refusal::of(Reason::PaymentRequired));
+    if headers.contains_key(header::ORIGIN) {
+        cors::expose(response.headers_mut());
+    }
+    Some(response)
+}
+
+/// Answers a request that brings a payment on a priced route.
 pub(crate) async fn priced(
     gate: &Arc<Gate>,
     route: Arc<Route>,
@@ -70,32 +87,28 @@ pub(crate) async fn priced(
     let uri = request.uri().clone();
     let is_cross_origin = request.headers().contains_key(header::ORIGIN);
     let ended = attempt(gate, &route, request, run).await;
-    let mut response = match ended {
-        Ok(response) => response,
-        Err(refusal) => {
-            let page = gate.page(&route).filter(|_| refusal.challenged);
-            match page {
-                Some(page) => refusal.with_challenge(page, &gate.origin, &uri),
-                None => refusal.into_response(),
-            }
-        }
-    };
+    let mut response = ended.unwrap_or_else(|refusal| refused(gate, &route, &uri, refusal));
     if is_cross_origin {
         cors::expose(response.headers_mut());
     }
     response
 }
 
-/// Nothing is bought without a payment; with one, the request takes a seat and is looked at.
+/// With a fresh challenge where the refusal asks for one.
+fn refused(gate: &Gate, route: &Route, uri: &Uri, refusal: Refusal) -> Response<GateBody> {
+    match gate.page(route).filter(|_| refusal.challenged) {
+        Some(page) => refusal.with_challenge(page, &gate.origin, uri),
+        None => refusal.into_response(),
+    }
+}
+
+/// The request takes a seat and is looked at.
 async fn attempt(
     gate: &Arc<Gate>,
     route: &Arc<Route>,
     request: Request<GateBody>,
     run: Run,
 ) -> Result<Response<GateBody>, Refusal> {
-    if !present::has_payment(request.headers()) {
-        return Err(Refusal::of(Reason::PaymentRequired));
-    }
     let working = gate.working().ok_or_else(|| Refusal::of(Reason::QueueFull))?;
     let presented = present::read(gate, route, request).await?;
     crash_point!("G1");

@@ -5,11 +5,10 @@
 //!                               |                                |              origin.rs)
 //!                               |  free: stream through          |  ambiguous, denied, preflight:
 //!                               |                                |  answers.rs, cors.rs
-//!                               v  priced
+//!                               v  priced                       |  no payment: challenge_page.rs
 //!                            flow.rs
 //!   flow/present.rs    size, decode (version.rs: v1 becomes v2), own options, time window, body,
 //!        |                  fingerprint.rs
-//!        |                  no payment: challenge.rs -> 402
 //!   flow/known.rs      presented before? its outcome, or go on where its holder stopped
 //!        |
 //!   flow/verify.rs     the facilitator: would it settle?            (nothing claimed before)

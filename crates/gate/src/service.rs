@@ -17,6 +17,7 @@ use crate::body::{BoxError, GateBody};
 use crate::flow::{self, Run};
 use crate::future::GateFuture;
 use crate::gate::Gate;
+use crate::route::Route;
 use crate::route_table::Decision;
 use crate::{cors, request_headers};
 
@@ -54,55 +55,96 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> GateFuture {
-        let inner = self.inner.clone();
-        let gate = Arc::clone(&self.gate);
-        let run: Run = Box::new(move |request| {
-            Box::pin(async move {
-                let response = inner.oneshot(request).await.map_err(Into::into)?;
-                Ok(response.map(GateBody::new))
-            })
-        });
-        GateFuture::new(identified(gate, request.map(GateBody::new), run))
+        let given = request.extensions().get::<RequestId>().cloned();
+        let id = given.unwrap_or_else(|| RequestId::of(request.headers()));
+        let span = id.span();
+        match span.in_scope(|| way(&self.gate, &request)) {
+            Way::Answered(mut answer) => {
+                id.end_in(answer.headers_mut());
+                GateFuture::known(answer)
+            }
+            Way::Free { near_price } => {
+                let request = told(request.map(GateBody::new), &id);
+                let answer = pass(self.inner.clone(), request, near_price);
+                GateFuture::new(answer.instrument(span), id)
+            }
+            Way::Paid(route) => {
+                let request = told(request.map(GateBody::new), &id);
+                let (gate, inner) = (Arc::clone(&self.gate), self.inner.clone());
+                let run: Run = Box::new(move |request| Box::pin(reach(inner, request)));
+                let answer = async move { flow::priced(&gate, route, request, run).await };
+                GateFuture::new(answer.instrument(span), id)
+            }
+        }
     }
 }
 
-/// Gives the request its id: in every log line, on the answer, and towards the application. One
-/// that was given further out is kept.
-async fn identified(
-    gate: Arc<Gate>,
-    mut request: Request<GateBody>,
-    run: Run,
-) -> Response<GateBody> {
-    let given = request.extensions().get::<RequestId>().cloned();
-    let id = given.unwrap_or_else(|| RequestId::of(request.headers()));
-    request_headers::tell_id(request.headers_mut(), &id);
-    request.extensions_mut().insert(id.clone());
-    let mut response = answer(gate, request, run).instrument(id.span()).await;
-    id.mark(response.headers_mut());
-    response
+/// Where a request goes.
+enum Way {
+    /// Nowhere: the gate has answered it.
+    Answered(Response<GateBody>),
+    /// To the application.
+    Free { near_price: bool },
+    /// To the application, if the payment that it brings is good.
+    Paid(Arc<Route>),
 }
 
-async fn answer(gate: Arc<Gate>, request: Request<GateBody>, run: Run) -> Response<GateBody> {
-    let refused = |reason| Refusal::of(reason).into_response();
-    match gate.table.decide(&request) {
-        Decision::Priced(route) => flow::priced(&gate, route, request, run).await,
-        Decision::Free { near_price } => pass(request, near_price, run).await,
+/// Judges a request by its head. Whatever can be said without waiting is said here, where the
+/// request is not moved and the future of a payment is not built: most requests at a gate are asked
+/// for money for the first time.
+fn way<B>(gate: &Gate, request: &Request<B>) -> Way {
+    let refused = |reason| Way::Answered(Refusal::of(reason).into_response());
+    match gate.table.decide(request) {
+        Decision::Priced(route) => match flow::unpaid(gate, &route, request) {
+            Some(challenge) => Way::Answered(challenge),
+            None => Way::Paid(route),
+        },
+        Decision::Free { near_price } => Way::Free { near_price },
         Decision::Denied => refused(Reason::NotFound),
-        Decision::Preflight => cors::preflight(),
+        Decision::Preflight => Way::Answered(cors::preflight()),
         Decision::Ambiguous => refused(Reason::AmbiguousPath),
         Decision::Upgrade => refused(Reason::UpgradeNotPriced),
     }
 }
 
+/// Tells the application the id of the request, which is also on the answer and in every log line.
+fn told(mut request: Request<GateBody>, id: &RequestId) -> Request<GateBody> {
+    request_headers::tell_id(request.headers_mut(), id);
+    request.extensions_mut().insert(id.clone());
+    request
+}
+
 /// A free request: it streams both ways.
-async fn pass(mut request: Request<GateBody>, near_price: bool, run: Run) -> Response<GateBody> {
+async fn pass<S, R>(
+    inner: S,
+    mut request: Request<GateBody>,
+    near_price: bool,
+) -> Response<GateBody>
+where
+    S: Service<Request<GateBody>, Response = Response<R>>,
+    S::Error: Into<BoxError>,
+    R: Body<Data = Bytes> + Send + 'static,
+    R::Error: Into<BoxError>,
+{
     let headers = request.headers_mut();
     request_headers::strip_always(headers);
     if near_price {
         request_headers::strip_method_overrides(headers);
     }
-    match run(request).await {
+    match reach(inner, request).await {
         Ok(response) => response,
         Err(_) => Refusal::of(Reason::InternalError).into_response(),
     }
+}
+
+/// The answer of the service behind the gate.
+async fn reach<S, R>(inner: S, request: Request<GateBody>) -> Result<Response<GateBody>, BoxError>
+where
+    S: Service<Request<GateBody>, Response = Response<R>>,
+    S::Error: Into<BoxError>,
+    R: Body<Data = Bytes> + Send + 'static,
+    R::Error: Into<BoxError>,
+{
+    let response = inner.oneshot(request).await.map_err(Into::into)?;
+    Ok(response.map(GateBody::new))
 }

@@ -55,6 +55,11 @@ impl RequestId {
     pub fn mark(&self, headers: &mut HeaderMap) {
         headers.insert(NAME, self.0.clone());
     }
+
+    /// The same where it is the last use of the id: a first clone costs an allocation.
+    pub fn end_in(self, headers: &mut HeaderMap) {
+        headers.insert(NAME, self.0);
+    }
 }
 
 impl fmt::Display for RequestId {
