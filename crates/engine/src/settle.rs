@@ -159,12 +159,17 @@ impl<'a> Call<'a> {
             valid_before: authorization.valid_before,
             head_at_claim: head.saturating_sub(self.desk.limits.reorg_blocks),
         };
+        self.reserve(&new).await
+    }
+
+    /// Stores the payment, if nobody has, and waits for its outcome.
+    async fn reserve(&self, new: &NewSettlement) -> Result<SettleResponse, FacilitatorError> {
         // Before it can have an outcome, so that none is missed.
         let waiting = self.desk.wakers.wait(new.key);
         let woken = waiting.notified();
         // If the row is stored and this answer is lost, it is signed only while wanted.
         crash_point!("F1");
-        let reserved = self.desk.store.reserve(&new, self.wait_ms()).await;
+        let reserved = self.desk.store.reserve(new, self.wait_ms()).await;
         crash_point!("F2");
         match reserved.map_err(|error| self.reservation_unknown(&error)) {
             Ok(Reserved::New(stored)) => self.follow(*stored, &waiting, woken).await,
