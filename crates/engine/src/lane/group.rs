@@ -18,35 +18,36 @@ pub(super) struct Group<'a> {
     /// Most members, as the first ones allow.
     room: usize,
     gas: u64,
+    /// Whether one more like the last fits, as far as gas goes.
+    takes_another: bool,
 }
 
 impl<'a> Group<'a> {
     pub(super) const fn new(chain: &'a dyn Chain) -> Self {
-        Self { chain, members: Vec::new(), room: usize::MAX, gas: 0 }
+        Self { chain, members: Vec::new(), room: usize::MAX, gas: 0, takes_another: true }
     }
 
-    /// As many are in it as its payments allow.
+    /// No other is likely to fit.
     pub(super) const fn is_full(&self) -> bool {
-        self.members.len() >= self.room
+        self.members.len() >= self.room || !self.takes_another
     }
 
     /// Takes `next` in, or hands it back: there is no room for it, or one of them goes alone.
     pub(super) fn add(&mut self, next: Settlement) -> Option<Settlement> {
         let batch = self.chain.batch_room();
         let shared = batch.and_then(|batch| Some((batch, self.chain.share(&next.new.request)?)));
-        let (room, gas, most_gas) = match shared {
-            Some((batch, share)) => {
-                let room = companions(batch.members, next.nonces);
-                (room, self.gas.saturating_add(share), batch.gas)
-            }
+        let (room, share, most_gas) = match shared {
+            Some((batch, share)) => (companions(batch.members, next.nonces), share, batch.gas),
             None => (1, 0, u64::MAX),
         };
+        let gas = self.gas.saturating_add(share);
         let room = self.room.min(room);
         let fits = self.members.len() < room && gas <= most_gas;
         if !self.members.is_empty() && !fits {
             return Some(next);
         }
         (self.room, self.gas) = (room, gas);
+        self.takes_another = gas.saturating_add(share) <= most_gas;
         self.members.push(next);
         None
     }
