@@ -1,6 +1,6 @@
 //! The facilitator library of x402-rs behind HTTP, wired as its documentation says, for one chain
-//! and the `exact` scheme: `x402-rs-facilitator PORT CHAIN_ID RPC_URL`, its keys in
-//! BENCH_SIGNER_KEYS.
+//! and the `exact` scheme: `x402-rs-facilitator PORT CHAIN_ID RPC_URL KEYS`, the keys
+//! with spaces between.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -45,11 +45,10 @@ impl X402SchemeFacilitatorBuilder<&Chain> for V2Eip155Exact {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let words: Vec<String> = std::env::args().collect();
-    let [_, port, chain_id, rpc] = words.as_slice() else {
-        return Err("usage: x402-rs-facilitator PORT CHAIN_ID RPC_URL".into());
+    let [_, port, chain_id, rpc, signers] = words.as_slice() else {
+        return Err("usage: x402-rs-facilitator PORT CHAIN_ID RPC_URL KEYS".into());
     };
     let (port, chain_id): (u16, u64) = (port.parse()?, chain_id.parse()?);
-    let signers = std::env::var("BENCH_SIGNER_KEYS")?;
     let signers: Vec<&str> = signers.split_whitespace().collect();
     let inner: Eip155ChainConfigInner = serde_json::from_value(json!({
         "signers": signers,

@@ -21,7 +21,7 @@ use crate::wake::Waiting;
 /// A wait looks at the ledger this often even if nobody wakes it, and ever more rarely: a look
 /// costs as much as a step of the payment does.
 const FIRST_LOOK: Duration = Duration::from_secs(1);
-const SELDOM: Duration = Duration::from_secs(4);
+const SELDOM: Duration = Duration::from_secs(2);
 
 const LEDGER_DOWN: FacilitatorError =
     FacilitatorError::Unavailable(Reason::LedgerUnavailable.code());
