@@ -33,6 +33,8 @@ pub(crate) async fn run(desk: Arc<Desk>, signer: String, mut stopped: watch::Rec
         denied: None,
         known: None,
         mined: None,
+        asked: None,
+        asked_before: None,
     };
     loop {
         let work = Arc::clone(&lane.desk);
@@ -99,6 +101,9 @@ struct Lane {
     known: Option<Known>,
     /// When the chain first said that the open nonces below this one are mined.
     mined: Option<Mined>,
+    /// The last block that was looked into when the chain was last asked, and the time before.
+    asked: Option<u64>,
+    asked_before: Option<u64>,
 }
 
 /// What the chain said of a signer, and when: nothing but a block or a send of ours changes it.
@@ -115,7 +120,7 @@ struct Known {
 struct Mined {
     below: u64,
     at: Instant,
-    /// The last block that was looked into then.
+    /// The last block that was looked into when the chain did not say so yet.
     block: Option<u64>,
 }
 
@@ -173,6 +178,7 @@ impl Lane {
             return Ok(known.state);
         }
         let state = self.desk.chain.lane_state(&self.signer).await?;
+        self.asked_before = std::mem::replace(&mut self.asked, block);
         self.known = Some(Known { state, at: Instant::now(), block });
         Ok(state)
     }

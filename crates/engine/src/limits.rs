@@ -103,7 +103,7 @@ impl Default for Limits {
             min_balance_wei: 1_000_000_000_000_000,
             lease_ttl: Duration::from_secs(5),
             watch_every: Duration::from_millis(250),
-            unfit_for: Duration::from_secs(1),
+            unfit_for: Duration::from_secs(10),
             block_poll_min: Duration::from_millis(50),
             block_poll_max: Duration::from_millis(100),
             block_time_max: Duration::from_secs(15),

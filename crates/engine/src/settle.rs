@@ -126,8 +126,8 @@ impl<'a> Call<'a> {
                 return Err(CHAIN_DOWN);
             }
         };
-        let (store, most) = (self.desk.store.as_ref(), self.desk.limits.queue);
-        let has_room = self.desk.backlog.has_room(store, self.desk.network(), most).await;
+        let count = self.desk.store.unresolved(self.desk.network());
+        let has_room = self.desk.backlog.has_room(self.desk.limits.queue, count).await;
         if !has_room.map_err(|error| ledger_down(&error))? {
             return Err(QUEUE_FULL);
         }

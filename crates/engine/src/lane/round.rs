@@ -38,6 +38,7 @@ pub(super) async fn round(lane: &mut Lane, lease: &Lease) -> Result<Next, Halt> 
     let mut in_flight = open.len();
     let floor = lane.floor(&rows, chain).await?;
     let can_pay = lane.can_pay_for_gas(chain);
+    let mut lost = 0;
     // Like a group commit: what became wanted while the last transaction was sent shares the next.
     while can_pay && in_flight < lane.desk.limits.in_flight {
         match lane.take_up(lease, floor, in_flight).await? {
@@ -46,8 +47,9 @@ pub(super) async fn round(lane: &mut Lane, lease: &Lease) -> Result<Next, Halt> 
                 sent |= lane.sign(lease, &slot, &group).await?;
                 in_flight += 1;
             }
+            TakenUp::Lost if lost < lane.desk.limits.in_flight => lost += 1,
             TakenUp::Later(wait) => return Ok(Next::Gather(wait)),
-            TakenUp::Nothing => break,
+            TakenUp::Lost | TakenUp::Nothing => break,
         }
     }
     Ok(if sent {
@@ -76,13 +78,15 @@ impl Lane {
         rows: &LaneRows,
         chain: LaneState,
     ) -> Result<(), Halt> {
-        let mined: Vec<u64> = rows
-            .open
-            .iter()
-            .map(|slot| slot.nonce)
-            .filter(|nonce| *nonce < chain.mined_nonce)
-            .collect();
-        if mined.is_empty() || self.is_being_looked_into(chain.mined_nonce) {
+        let nonces = |below| {
+            let open = rows.open.iter().map(|slot| slot.nonce);
+            open.filter(|nonce| *nonce < below).collect::<Vec<u64>>()
+        };
+        if nonces(chain.mined_nonce).is_empty() {
+            return Ok(());
+        }
+        let mined = nonces(self.looked_into_below(chain.mined_nonce));
+        if mined.is_empty() {
             return Ok(());
         }
         // Somebody else used a nonce before anything was signed for it: its payments, which would
@@ -97,14 +101,20 @@ impl Lane {
         Ok(())
     }
 
-    /// Closing a slot makes its payments due for a look, each alone. Whoever watches the blocks here
-    /// is about to look into the one that holds them, for all of them at once, and says so after.
-    fn is_being_looked_into(&mut self, below: u64) -> bool {
+    /// Closing a slot makes its payments due for a look. Whoever watches the blocks here is about to
+    /// look into the one that holds them, for all of them at once, and says so after; that is waited
+    /// for, for a while. Nonces below this one need no more waiting.
+    fn looked_into_below(&mut self, mined_nonce: u64) -> u64 {
         let block = self.desk.blocks.watched();
-        let known = self.mined.filter(|mined| mined.below == below);
-        let since = known.unwrap_or(Mined { below, at: Instant::now(), block });
-        self.mined = Some(since);
-        block.is_some() && since.block == block && since.at.elapsed() < self.desk.limits.close_after
+        let known = self.mined.filter(|mined| mined.below <= mined_nonce);
+        let new = Mined { below: mined_nonce, at: Instant::now(), block: self.asked_before };
+        let since = known.unwrap_or(new);
+        let waits = block.is_some()
+            && since.block == block
+            && since.at.elapsed() < self.desk.limits.close_after;
+        // What is mined meanwhile waits by itself, or a busy lane would never close any.
+        self.mined = waits.then_some(since);
+        if waits { 0 } else { since.below }
     }
 
     /// A reorganisation can take back nonces that the ledger has closed, and a crash can leave a

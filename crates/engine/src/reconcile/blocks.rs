@@ -20,8 +20,14 @@ pub(super) async fn watch(
     mut stopped: watch::Receiver<bool>,
 ) {
     let limits = reconciler.desk.limits;
-    let mut watcher =
-        Watcher { reconciler, pace: Pace::default(), last: None, failed: 0, asked: None };
+    let mut watcher = Watcher {
+        reconciler,
+        pace: Pace::default(),
+        last: None,
+        paced: None,
+        failed: 0,
+        asked: None,
+    };
     loop {
         // Registered before the question, so that no hint falls between.
         let told = reconciler.desk.sent.notified();
@@ -34,6 +40,7 @@ pub(super) async fn watch(
         };
         reconciler.desk.watches_blocks(watching);
         let wait = match watching {
+            true if watcher.failed > 0 => limits.block_poll_max,
             true => watcher.pace.wait(Instant::now(), &limits),
             false => limits.idle_every,
         };
@@ -53,6 +60,8 @@ struct Watcher<'a> {
     reconciler: &'a Reconciler,
     pace: Pace,
     last: Option<BlockSeen>,
+    /// The highest block that its rhythm was read from.
+    paced: Option<u64>,
     /// How often in a row the block after it could not be looked into.
     failed: u32,
     /// When the ledger was asked what is in flight, and whether anything was.
@@ -75,21 +84,14 @@ impl Watcher<'_> {
         };
         let Some(newest) = blocks.last() else { return true };
         let newest = newest.number;
-        let new = match &self.last {
-            Some(last) => newest.saturating_sub(last.number),
-            None => 1,
-        };
-        let limits = &self.reconciler.desk.limits;
-        self.pace.seen(usize::try_from(new).unwrap_or(usize::MAX), Instant::now(), limits);
-        if let Some(gap) = self.pace.gap() {
-            self.reconciler.desk.blocks.come_every(gap);
-        }
+        self.keep_pace(newest);
         for block in &blocks {
             match self.reconciler.look_into(lease, block).await {
                 Ok(true) => self.failed = 0,
                 // Each of its payments would be looked at alone.
                 Ok(false) if self.failed < TRIES_FOR_BLOCK => {
                     self.failed += 1;
+                    self.last = self.last.take().or_else(|| parent(block));
                     return true;
                 }
                 Ok(false) => self.failed = 0,
@@ -100,6 +102,20 @@ impl Watcher<'_> {
         // After the proofs: what is proven needs no look of a lane's.
         self.reconciler.desk.block_seen();
         true
+    }
+
+    /// A block that is read again is no new one.
+    fn keep_pace(&mut self, newest: u64) {
+        let new = self.paced.map_or(1, |paced| newest.saturating_sub(paced));
+        if new == 0 {
+            return;
+        }
+        self.paced = Some(newest);
+        let limits = &self.reconciler.desk.limits;
+        self.pace.seen(usize::try_from(new).unwrap_or(usize::MAX), Instant::now(), limits);
+        if let Some(gap) = self.pace.gap() {
+            self.reconciler.desk.blocks.come_every(gap);
+        }
     }
 
     async fn anything_in_flight(&mut self) -> bool {
@@ -134,6 +150,13 @@ impl Watcher<'_> {
             _ => Ok(blocks),
         }
     }
+}
+
+/// The block before, as far as one block tells of it.
+fn parent(block: &BlockSeen) -> Option<BlockSeen> {
+    let number = block.number.checked_sub(1)?;
+    let (hash, parent) = (block.parent.clone(), String::new());
+    Some(BlockSeen { number, hash, parent, transactions: Vec::new() })
 }
 
 impl Reconciler {

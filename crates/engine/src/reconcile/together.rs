@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 
 use faregate_chain::{Evidence, InBlock, Outcome};
 use faregate_ledger::{Lease, LedgerError, Settlement, SettlementState as State};
-use futures::{StreamExt as _, TryStreamExt as _};
+use futures::StreamExt as _;
 
 use super::Reconciler;
 use super::look::watch_of;
+
+/// Of so many looks at a payment whose transaction waits in the pool, one is at the payment itself.
+const ALONE_EVERY: u32 = 4;
 
 /// What a block told of payments.
 pub(super) enum InBlockSeen {
@@ -21,7 +24,7 @@ pub(super) enum InBlockSeen {
 pub(crate) enum Sight {
     /// It was mined, and this is the payment's proof.
     Proven(Evidence),
-    /// It waits to be mined, so nothing can be said of the others either.
+    /// It waits to be mined, and with it most likely the others.
     InPool,
     /// Nothing that holds for others.
     Alone,
@@ -77,8 +80,17 @@ impl Reconciler {
         let looks = futures::stream::iter(groups)
             .map(|(transaction, group)| self.look_at_group(lease, transaction, group))
             .buffer_unordered(self.desk.limits.looks_at_once);
-        alone.extend(looks.try_concat().await?);
-        self.look_at_each(lease, alone).await
+        let looked: Vec<_> = looks.collect().await;
+        let mut first_error = None;
+        for group in looked {
+            match group {
+                Ok(others) => alone.extend(others),
+                Err(error) => first_error = first_error.or(Some(error)),
+            }
+        }
+        // One group that cannot be looked at holds up nobody else.
+        let looked = self.look_at_each(lease, alone).await;
+        first_error.map_or(looked, Err)
     }
 
     /// Returns those that have to be looked at alone.
@@ -102,7 +114,17 @@ impl Reconciler {
                     InBlockSeen::Looked { others, .. } | InBlockSeen::Silent(others) => others,
                 })
             }
-            Sight::InPool => self.look_later(lease, group).await.map(|()| Vec::new()),
+            Sight::InPool => {
+                // Money can move, or never move, while a transaction waits: now and then, and after
+                // its end, each is looked at for itself.
+                let now = self.desk.clock.now_unix();
+                let is_due = |stored: &Settlement| {
+                    stored.new.valid_before < now || stored.looks % ALONE_EVERY == ALONE_EVERY - 1
+                };
+                let (due, others) = group.into_iter().partition(is_due);
+                self.look_later(lease, others).await?;
+                Ok(due)
+            }
             Sight::Proven(_) | Sight::Alone => Ok(group),
         }
     }

@@ -183,9 +183,14 @@ async fn receipts_of_all(
         Err(error) if error.is_silence() => return Err(error),
         answers => answers.unwrap_or_default(),
     };
-    let [Ok(Value::Array(all))] = &*answers else {
-        chain.whole_blocks.pause();
-        return Ok(None);
+    let all = match &*answers {
+        [Ok(Value::Array(all))] => all,
+        // It has not come so far.
+        [Ok(Value::Null)] => return Ok(None),
+        _ => {
+            chain.whole_blocks.pause();
+            return Ok(None);
+        }
     };
     let mut found = HashMap::with_capacity(wanted.len());
     let wanted: HashSet<&B256> = wanted.iter().collect();
