@@ -124,6 +124,42 @@ async fn while_one_is_in_flight_payments_wait_for_companions_unless_they_are_eno
     assert_eq!(world.chain.batches(SIGNER), [1, MEMBERS]);
 }
 
+/// Each would be good alone; the balance, or the authorization, is good for one of them.
+#[tokio::test]
+async fn payments_that_would_not_settle_now_hide_nobody_who_comes_after_them() {
+    fn seldom(limits: &mut Limits) {
+        limits.settle_wait = PATIENCE;
+        limits.lease_ttl = PATIENCE;
+        // Longer than a lane remembers.
+        (limits.idle_every, limits.watch_every) = (PATIENCE, PATIENCE);
+        limits.unfit_for = Duration::from_secs(1);
+    }
+    // More would be final, and dead, before the last.
+    const UNFIT: u8 = 2;
+    let world = World::with(false, seldom).await;
+    world.chain.set_batch_members(1);
+    let settle = |n: u8| {
+        let engine = world.engine.clone();
+        tokio::spawn(async move {
+            let terms = SettleTerms { settle_id: Some(Uuid::new_v4()), ..SettleTerms::default() };
+            engine.settle(&payment(n), &terms).await.unwrap().success
+        })
+    };
+    let mut unfit = Vec::new();
+    for n in 1..=UNFIT {
+        unfit.push(settle(n));
+        world.until(&payment(n), State::Broadcast).await;
+        world.chain.cancel(PAYER, nonce(n));
+        world.until(&payment(n), State::Reserved).await;
+    }
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    let good = settle(UNFIT + 1);
+    world.until(&payment(UNFIT + 1), State::Broadcast).await;
+    world.chain.mine();
+    assert!(good.await.unwrap());
+    unfit.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
 /// A process that died with many payments in flight, and blocks that nobody saw.
 #[tokio::test]
 async fn of_a_batch_that_is_found_by_a_look_all_members_are_found_by_two_questions() {
