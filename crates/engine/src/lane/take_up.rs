@@ -15,8 +15,9 @@ use super::group::Group;
 use super::{Halt, Lane};
 use crate::desk::Desk;
 
-/// So many rows that cannot be read, and are left out of a list, hide none that can.
-const UNREADABLE: usize = 16;
+/// So many rows that cannot be read, and are left out of a list, hide none that can. Few, because as
+/// many more are read for each transaction.
+const UNREADABLE: usize = 4;
 
 /// What a lane found to take up.
 pub(super) enum TakenUp {
@@ -115,7 +116,8 @@ impl Lane {
     fn gather(&self, group: &[Settlement], in_flight: usize) -> Duration {
         let limits = &self.desk.limits;
         let most = u32::try_from(limits.in_flight.max(1)).unwrap_or(u32::MAX);
-        let wait = limits.gather / most * u32::try_from(in_flight).unwrap_or(u32::MAX);
+        let share = limits.gather / most;
+        let wait = share.saturating_mul(u32::try_from(in_flight).unwrap_or(u32::MAX));
         let age = |stored: &Settlement| stored.read_unix_ms.saturating_sub(stored.reserved_unix_ms);
         let eldest = group.iter().map(age).max().unwrap_or_default();
         wait.saturating_sub(Duration::from_millis(u64::try_from(eldest).unwrap_or_default()))
