@@ -3,9 +3,11 @@
 //! All writes go through one connection and begin with `BEGIN IMMEDIATE` (a deferred upgrade
 //! fails with SQLITE_BUSY without waiting); reads have connections of their own. Each connection
 //! has a thread (`threads.rs`), which is handed whole operations. Commits are durable: WAL with
-//! `synchronous = FULL`, and many writers at once share one (`writer.rs`).
+//! `synchronous = FULL`, and many writers at once share one (`writer.rs`). The log is carried over
+//! into the file beside the writer (`carrying.rs`).
 
 mod asking;
+mod carrying;
 mod claim_rows;
 mod claims;
 mod connections;
@@ -95,8 +97,9 @@ impl SqliteLedger {
             private_file(&path)?;
             let writer = connections::to_write(&path)?;
             make(&writer)?;
+            let beside = connections::to_write(&path)?;
             let readers = connections::to_read(&path, READERS)?;
-            Self::over(writer, readers, sealer, Some(lock))
+            Self::over((writer, Some(beside)), readers, sealer, Some(lock))
         })
         .await
     }
@@ -113,7 +116,7 @@ impl SqliteLedger {
             let mut readers = connections::to_read(&path, READERS + 1)?;
             let writer = readers.pop().ok_or(LedgerError::Corrupt { what: "readers" })?;
             schema::expect_current(&writer)?;
-            Self::over(writer, readers, sealer, None)
+            Self::over((writer, None), readers, sealer, None)
         })
         .await
     }
@@ -126,14 +129,14 @@ impl SqliteLedger {
         blocking(|| {
             let writer = connections::in_memory()?;
             make(&writer)?;
-            Self::over(writer, Vec::new(), Sealer::throwaway()?, None)
+            Self::over((writer, None), Vec::new(), Sealer::throwaway()?, None)
         })
         .await
     }
 
     /// Over a schema that is up to date.
     fn over(
-        writer: Connection,
+        (writer, beside): (Connection, Option<Connection>),
         readers: Vec<Connection>,
         sealer: Sealer,
         lock: Option<File>,
@@ -143,7 +146,7 @@ impl SqliteLedger {
                 uuid(row, "id")
             })?;
         let readers = (!readers.is_empty()).then(|| Readers::over(readers)).transpose()?;
-        let threads = Threads { writer: Writer::over(writer)?, readers, _lock: lock };
+        let threads = Threads { writer: Writer::over(writer, beside)?, readers, _lock: lock };
         let (hints, _) = broadcast::channel(BACKLOG);
         Ok(Self {
             threads: Arc::new(threads),

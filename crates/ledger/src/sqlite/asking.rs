@@ -92,6 +92,11 @@ const CLOSED: &str = "the database is closed";
 const BUSY: &str = "the database had no time";
 
 impl<T> Answer<T> {
+    /// Whether it has come to something, or never will.
+    pub(super) fn is_there(&mut self) -> bool {
+        !matches!(self.receive.try_recv(), Err(oneshot::error::TryRecvError::Empty))
+    }
+
     /// Waits for it. One that has not begun in time never will; one that has is waited for.
     pub(super) async fn wait(mut self) -> Result<T, LedgerError> {
         let unknown = |detail: &str| LedgerError::Unavailable { detail: detail.to_owned() };

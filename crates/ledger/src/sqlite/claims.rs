@@ -21,7 +21,7 @@ pub(super) const SUBJECT: &str = "claim";
 /// Where the money of a claim stands, if that is a row of its own.
 macro_rules! deferral {
     () => {
-        "(select d.state from deferrals d where d.payment_key = claims.payment_key) as deferral"
+        "(select d.state from deferrals d where d.settle_id = claims.settle_id) as deferral"
     };
 }
 
@@ -112,7 +112,7 @@ impl ClaimStore for SqliteLedger {
                 return Ok(Turn::TakenBack(None));
             };
             let evidence = json!({ "taken_over": true, "epoch": hold.epoch, "token": hold.token });
-            journal(tx, ACTOR, SUBJECT, &key, (state.name(), state.name()), &evidence)?;
+            journal(tx, ACTOR, SUBJECT, &hold, (state.name(), state.name()), &evidence)?;
             Ok(Turn::Kept(Some(hold)))
         })
         .await
@@ -147,7 +147,7 @@ impl ClaimStore for SqliteLedger {
                 return Ok(Turn::TakenBack(false));
             }
             match to {
-                ClaimState::Released => exposure::forget_waiting(tx, &hold.key)?,
+                ClaimState::Released => exposure::forget_waiting(tx, hold.settle_id)?,
                 ClaimState::Credit => {
                     let reason = evidence.get("reason").and_then(Value::as_str);
                     let reason = reason.unwrap_or(ClaimState::Credit.name());
@@ -155,7 +155,7 @@ impl ClaimStore for SqliteLedger {
                 }
                 _ => {}
             }
-            journal(tx, ACTOR, SUBJECT, &hold.key, (from.name(), to.name()), &evidence)?;
+            journal(tx, ACTOR, SUBJECT, &hold, (from.name(), to.name()), &evidence)?;
             Ok(Turn::Kept(true))
         })
         .await
@@ -217,7 +217,9 @@ impl ClaimStore for SqliteLedger {
     }
 
     async fn journal(&self, key: &PaymentKey) -> Result<Vec<JournalEntry>, LedgerError> {
-        const OF_ONE: &str = "select * from journal where payment_key = ? order by id";
+        const OF_ONE: &str = "select * from journal where payment_key = ?1 and settle_id is null \
+             union all select j.* from claims c join journal j on j.settle_id = c.settle_id \
+             where c.payment_key = ?1 order by id";
         let key = *key;
         self.read(move |on| {
             all(on, OF_ONE, params![key.0.as_slice()], |row| {
@@ -252,10 +254,10 @@ pub(super) fn claim(
     lease_ms: u64,
 ) -> Result<Claimed, LedgerError> {
     if insert(tx, new, lease_ms)? {
+        let hold = Hold { key: new.key, token: 1, epoch: 0, settle_id: new.settle_id };
         let evidence = json!({ "route": new.route, "settle_id": new.settle_id });
         let states = ("", ClaimState::Verified.name());
-        journal(tx, ACTOR, SUBJECT, &new.key, states, &evidence)?;
-        let hold = Hold { key: new.key, token: 1, epoch: 0, settle_id: new.settle_id };
+        journal(tx, ACTOR, SUBJECT, &hold, states, &evidence)?;
         return Ok(Claimed::Won(hold));
     }
     let values = params![
@@ -268,7 +270,7 @@ pub(super) fn claim(
     if let Some(hold) = one(tx, RECLAIM, values, |row| hold(row, new.key))? {
         let states = (ClaimState::Released.name(), ClaimState::Verified.name());
         let evidence = json!({ "epoch": hold.epoch });
-        journal(tx, ACTOR, SUBJECT, &new.key, states, &evidence)?;
+        journal(tx, ACTOR, SUBJECT, &hold, states, &evidence)?;
         return Ok(Claimed::Won(hold));
     }
     let found = exactly_one(tx, SELECT, params![new.key.0.as_slice()], read)?;

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::statements::unavailable;
@@ -15,9 +16,6 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const CACHE_KIB: i64 = 8 * 1024;
 /// The same of each reader: whatever is committed makes it forget its pages anyway.
 const READ_CACHE_KIB: i64 = 512;
-/// Pages of the log after which it is carried over into the file: by then most pages were changed
-/// many times, and are carried over once.
-const CHECKPOINT_PAGES: i64 = 8192;
 /// Statements that a connection keeps prepared: more than there are.
 const PREPARED: usize = 256;
 
@@ -31,9 +29,7 @@ pub(super) fn to_write(path: &Path) -> Result<Connection, LedgerError> {
     // What a savepoint sets aside needs no file.
     connection.pragma_update(None, "temp_store", "memory").map_err(unavailable)?;
     // A negative size is in KiB.
-    for (setting, value) in [("cache_size", -CACHE_KIB), ("wal_autocheckpoint", CHECKPOINT_PAGES)] {
-        connection.pragma_update(None, setting, value).map_err(unavailable)?;
-    }
+    connection.pragma_update(None, "cache_size", -CACHE_KIB).map_err(unavailable)?;
     Ok(connection)
 }
 
@@ -60,5 +56,8 @@ fn open(path: &Path, flags: OpenFlags) -> Result<Connection, LedgerError> {
     connection.busy_timeout(BUSY_TIMEOUT).map_err(unavailable)?;
     connection.pragma_update(None, "foreign_keys", true).map_err(unavailable)?;
     connection.set_prepared_statement_cache_capacity(PREPARED);
+    // Otherwise a statement is planned anew for other values whenever an index has a condition.
+    let qpsg = DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG;
+    connection.set_db_config(qpsg, true).map_err(unavailable)?;
     Ok(connection)
 }

@@ -22,8 +22,9 @@ const DISPATCHER: &str = "dispatcher";
 const SUBJECT: &str = "deferral";
 
 const INSERT: &str = concat!(
-    "insert into deferrals (payment_key, state, facilitator, network, payer, asset, amount, ",
-    "settle_by_ms, due_ms, created_at_ms, updated_at_ms) select ?1, 0, ?2, ?3, ?4, ?5, ?6, ?7, ",
+    "insert into deferrals (settle_id, payment_key, state, facilitator, network, payer, asset, ",
+    "amount, settle_by_ms, due_ms, created_at_ms, updated_at_ms) ",
+    "select ?1, ?2, 0, ?3, ?4, ?5, ?6, ?7, ?8, ",
     "now, now, now from (select ",
     now_ms!(),
     " as now)"
@@ -69,11 +70,11 @@ const START: &str = concat!(
     now_ms!(),
     " + ?2, updated_at_ms = ",
     now_ms!(),
-    " where payment_key = ?1 returning *"
+    " where settle_id = ?1 returning *"
 );
 
-const SELECT: &str = "select d.*, c.settle_id from deferrals d join claims c using (payment_key) \
-     where d.payment_key = ?";
+const SELECT: &str = "select d.* from claims c join deferrals d using (settle_id) \
+     where c.payment_key = ?";
 
 const AGAIN: &str = concat!(
     "update deferrals set state = ?2, due_ms = ",
@@ -81,13 +82,13 @@ const AGAIN: &str = concat!(
     " + ?3, tries = tries + 1, refusals = refusals + ?4, deaths = 0, lease_until_ms = 0, ",
     "updated_at_ms = ",
     now_ms!(),
-    " where payment_key = ?1"
+    " where settle_id = ?1"
 );
 
 const MOVE: &str = concat!(
     "update deferrals set state = ?2, deaths = 0, lease_until_ms = 0, updated_at_ms = ",
     now_ms!(),
-    " where payment_key = ?1 and state = ?3"
+    " where settle_id = ?1 and state = ?3"
 );
 
 const NAME_TRANSACTION: &str = "update claims set transaction_hash = ?2 where payment_key = ?1";
@@ -105,7 +106,7 @@ const RETRY: &str = concat!(
     now_ms!(),
     ", updated_at_ms = ",
     now_ms!(),
-    " where payment_key = ? and state = 6"
+    " where settle_id = (select settle_id from claims where payment_key = ?) and state = 6"
 );
 
 const EXPOSURE: &str =
@@ -216,9 +217,9 @@ fn claim(
     limits: ExposureLimits,
 ) -> Result<Turn<DeferredClaim>, LedgerError> {
     let claimed = claims::claim(tx, new, lease_ms)?;
-    if matches!(claimed, Claimed::Exists(_)) {
+    let Claimed::Won(hold) = &claimed else {
         return Ok(Turn::TakenBack(DeferredClaim::Claimed(claimed)));
-    }
+    };
     let entry = Entry {
         network: new.network.clone(),
         asset: new.asset.to_ascii_lowercase(),
@@ -229,9 +230,10 @@ fn claim(
     if let Err(why) = entry.book(tx, limits)? {
         return Ok(Turn::TakenBack(DeferredClaim::Refused(why)));
     }
-    kept::put_request(tx, &new.key, sealed)?;
+    kept::put_request(tx, hold.settle_id, sealed)?;
     let amount = new.amount.to_be_bytes();
     let values = params![
+        hold.settle_id.to_string(),
         new.key.0.as_slice(),
         new.facilitator,
         entry.network,
@@ -261,11 +263,11 @@ fn take(
     let mut taken = Vec::with_capacity(due.len());
     for key in due {
         let before = Deferral::of(tx, &key)?;
-        let values = params![key.0.as_slice(), signed(lease_ms)];
+        let values = params![before.settle_id.to_string(), signed(lease_ms)];
         let (to, token) =
             exactly_one(tx, START, values, |row| Ok((state(row)?, column(row, "lease_token")?)))?;
         if before.state != to {
-            note(tx, &key, before.state, to, &json!({}))?;
+            before.note(tx, to, &json!({}))?;
         }
         taken.push(Due {
             hold: DueHold { key, token },
@@ -289,8 +291,8 @@ fn record(tx: &Connection, hold: &DueHold, tried: &Tried) -> Result<Turn<bool>, 
     match tried {
         Tried::Again { refused, pause_ms, .. } => {
             let pause_ms = signed(*pause_ms);
-            run(tx, AGAIN, params![hold.key.0.as_slice(), to.number(), pause_ms, *refused])?;
-            note(tx, &hold.key, from, to, &evidence)?;
+            run(tx, AGAIN, params![row.settle_id.to_string(), to.number(), pause_ms, *refused])?;
+            row.note(tx, to, &evidence)?;
         }
         Tried::Settled { .. } | Tried::NotCharged => row.step(tx, to, &evidence)?,
     }
@@ -343,7 +345,7 @@ impl Deferral {
         if !from.may_become(to) {
             return Err(LedgerError::IllegalMove { from: from.name(), to: to.name() });
         }
-        if run(tx, MOVE, params![self.key.0.as_slice(), to.number(), from.number()])? != 1 {
+        if run(tx, MOVE, params![self.settle_id.to_string(), to.number(), from.number()])? != 1 {
             return Err(LedgerError::Corrupt { what: "deferrals.state" });
         }
         if from.is_exposed() && !to.is_exposed() {
@@ -354,18 +356,18 @@ impl Deferral {
         } else if from.is_owed() {
             debts::close(tx, &self.key)?;
         }
-        note(tx, &self.key, from, to, evidence)
+        self.note(tx, to, evidence)
     }
-}
 
-fn note(
-    tx: &Connection,
-    key: &PaymentKey,
-    from: DeferralState,
-    to: DeferralState,
-    evidence: &Value,
-) -> Result<(), LedgerError> {
-    journal(tx, DISPATCHER, SUBJECT, key, (from.name(), to.name()), evidence)
+    fn note(
+        &self,
+        tx: &Connection,
+        to: DeferralState,
+        evidence: &Value,
+    ) -> Result<(), LedgerError> {
+        let (of, states) = ((&self.key, self.settle_id), (self.state.name(), to.name()));
+        journal(tx, DISPATCHER, SUBJECT, of, states, evidence)
+    }
 }
 
 fn state(row: &Row<'_>) -> Result<DeferralState, LedgerError> {

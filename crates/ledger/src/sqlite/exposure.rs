@@ -1,8 +1,9 @@
 //! The books on SQLite: sums of what is served and not settled. They are made here, in the one
 //! writing transaction, because a number of 256 bits is a blob to the database.
 
-use faregate_protocol::{Amount, PaymentKey};
+use faregate_protocol::Amount;
 use rusqlite::{Connection, Row, params};
+use uuid::Uuid;
 
 use super::statements::{bytes32, column, exactly_one, now_ms, one, run};
 use crate::{DeferralState, ExposureLimits, LedgerError, NotDeferred};
@@ -17,7 +18,7 @@ const SET: &str = "insert into exposures (network, asset, payer, unsettled) \
      values (?1, ?2, ?3, ?4), (?1, ?2, '', ?5) \
      on conflict (network, asset, payer) do update set unsettled = excluded.unsettled";
 
-const DROP: &str = "delete from deferrals where payment_key = ? and state = 0 \
+const DROP: &str = "delete from deferrals where settle_id = ? and state = 0 \
      returning network, asset, payer, amount";
 
 /// What the books say of a payer.
@@ -96,8 +97,8 @@ fn sum(row: &Row<'_>, name: &'static str) -> Result<Amount, LedgerError> {
 
 /// Takes a payment off the books that was not served, and out of the queue. Nothing, if it is not
 /// there.
-pub(super) fn forget_waiting(tx: &Connection, key: &PaymentKey) -> Result<(), LedgerError> {
-    match one(tx, DROP, params![key.0.as_slice()], entry)? {
+pub(super) fn forget_waiting(tx: &Connection, settle_id: Uuid) -> Result<(), LedgerError> {
+    match one(tx, DROP, params![settle_id.to_string()], entry)? {
         Some(entry) => entry.unbook(tx),
         None => Ok(()),
     }
@@ -114,14 +115,14 @@ pub(super) fn entry(row: &Row<'_>) -> Result<Entry, LedgerError> {
 }
 
 /// The granted row becomes due. `false`: it is not waiting.
-pub(super) fn make_due(tx: &Connection, key: &PaymentKey) -> Result<bool, LedgerError> {
+pub(super) fn make_due(tx: &Connection, settle_id: Uuid) -> Result<bool, LedgerError> {
     const DUE: &str = concat!(
         "update deferrals set state = 1, due_ms = ",
         now_ms!(),
         ", updated_at_ms = ",
         now_ms!(),
-        " where payment_key = ? and state = 0"
+        " where settle_id = ? and state = 0"
     );
     debug_assert!(DeferralState::Waiting.may_become(DeferralState::Queued));
-    Ok(run(tx, DUE, params![key.0.as_slice()])? == 1)
+    Ok(run(tx, DUE, params![settle_id.to_string()])? == 1)
 }

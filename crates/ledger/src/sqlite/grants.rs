@@ -37,12 +37,12 @@ pub(super) async fn grant(
             if run(tx, GRANT, values)? != 1 {
                 return Ok(Turn::TakenBack(false));
             }
-            if from == ClaimState::Deferred && !exposure::make_due(tx, &hold.key)? {
+            if from == ClaimState::Deferred && !exposure::make_due(tx, hold.settle_id)? {
                 return Ok(Turn::TakenBack(false));
             }
             let states = (from.name(), ClaimState::Granted.name());
             let evidence = json!({ "grant_id": grant_id });
-            journal(tx, ACTOR, SUBJECT, &hold.key, states, &evidence)?;
+            journal(tx, ACTOR, SUBJECT, &hold, states, &evidence)?;
             Ok(Turn::Kept(true))
         })
         .await
@@ -61,7 +61,7 @@ pub(super) async fn grant_deferred(
         .write(move |tx| {
             let key = hold.key.0.as_slice();
             let values = params![grant_id.to_string(), key, Verified.number(), hold.token];
-            if run(tx, GRANT, values)? != 1 || !exposure::make_due(tx, &hold.key)? {
+            if run(tx, GRANT, values)? != 1 || !exposure::make_due(tx, hold.settle_id)? {
                 return Ok(Turn::TakenBack(false));
             }
             let size = keeping.put(tx, &hold, &[])?;
@@ -69,7 +69,7 @@ pub(super) async fn grant_deferred(
                 (Verified, Deferred, json!({ "answer_bytes": size })),
                 (Deferred, Granted, json!({ "grant_id": grant_id })),
             ] {
-                journal(tx, ACTOR, SUBJECT, &hold.key, (from.name(), to.name()), &evidence)?;
+                journal(tx, ACTOR, SUBJECT, &hold, (from.name(), to.name()), &evidence)?;
             }
             Ok(Turn::Kept(true))
         })

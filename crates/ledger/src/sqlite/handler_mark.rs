@@ -28,7 +28,7 @@ pub(super) async fn start(ledger: &SqliteLedger, hold: &Hold) -> Result<Option<b
             }
             let states = (ClaimState::Verified.name(), ClaimState::Verified.name());
             let evidence = json!({ "handler_started": true });
-            journal(tx, ACTOR, SUBJECT, &hold.key, states, &evidence)?;
+            journal(tx, ACTOR, SUBJECT, &hold, states, &evidence)?;
             Ok(Turn::Kept(Some(true)))
         })
         .await

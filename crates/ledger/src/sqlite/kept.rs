@@ -6,6 +6,7 @@ use std::sync::Arc;
 use faregate_protocol::{PaymentKey, PaymentRequest};
 use rusqlite::{Connection, params};
 use serde_json::json;
+use uuid::Uuid;
 
 use super::asking::Turn;
 use super::statements::{blob, bytes32, column, journal, now_ms, one, run, signed};
@@ -14,40 +15,40 @@ use crate::sealing::Sealed;
 use crate::{BodyParts, ClaimState, Hold, LedgerError, StoredAnswer, StoredBody};
 
 const KEEP: &str = concat!(
-    "insert into kept (payment_key, request, answer, kept_at_ms) values (?, ?, ?, ",
+    "insert into kept (settle_id, request, answer, kept_at_ms) values (?, ?, ?, ",
     now_ms!(),
-    ") on conflict (payment_key) do update set request = excluded.request, ",
+    ") on conflict (settle_id) do update set request = excluded.request, ",
     "answer = excluded.answer, kept_at_ms = excluded.kept_at_ms"
 );
 
 /// Of claims at an end whose authorization can move nothing any more.
 const FORGET: &str = concat!(
-    "delete from kept where payment_key in (select k.payment_key from kept k join claims c ",
-    "using (payment_key) where c.state in (4, 5, 7) and c.valid_before * 1000 <= ",
+    "delete from kept where settle_id in (select k.settle_id from kept k join claims c ",
+    "using (settle_id) where c.state in (4, 5, 7) and c.valid_before * 1000 <= ",
     now_ms!(),
     " - ? limit ?)"
 );
 
 const PUT_REQUEST: &str = concat!(
-    "insert into kept_requests (payment_key, request, kept_at_ms) values (?, ?, ",
+    "insert into kept_requests (settle_id, request, kept_at_ms) values (?, ?, ",
     now_ms!(),
-    ") on conflict (payment_key) do update set request = excluded.request, ",
+    ") on conflict (settle_id) do update set request = excluded.request, ",
     "kept_at_ms = excluded.kept_at_ms"
 );
 
 /// The same for payments that were kept before there was an answer, once their money is proven
 /// either way.
 const FORGET_REQUESTS: &str = concat!(
-    "delete from kept_requests where payment_key in (select k.payment_key from kept_requests k ",
-    "join claims c using (payment_key) left join deferrals d using (payment_key) ",
+    "delete from kept_requests where settle_id in (select k.settle_id from kept_requests k ",
+    "join claims c using (settle_id) left join deferrals d using (settle_id) ",
     "where c.state in (4, 5, 7) and (d.state is null or d.state in (3, 5)) ",
     "and c.valid_before * 1000 <= ",
     now_ms!(),
     " - ? limit ?)"
 );
 
-const AWAITS: &str = "select state, exists (select 1 from deferrals d where d.payment_key = \
-     c.payment_key and d.state = 0) as deferred from claims c where payment_key = ? \
+const AWAITS: &str = "select state, exists (select 1 from deferrals d where d.settle_id = \
+     c.settle_id and d.state = 0) as deferred from claims c where payment_key = ? \
      and lease_token = ?";
 
 /// The answer's expected row: where the claim stands, and where it will.
@@ -74,10 +75,10 @@ pub(super) fn sealed_request(
 /// A payment without an answer, in the caller's turn.
 pub(super) fn put_request(
     tx: &Connection,
-    key: &PaymentKey,
+    settle_id: Uuid,
     sealed: &[u8],
 ) -> Result<(), LedgerError> {
-    run(tx, PUT_REQUEST, params![key.0.as_slice(), sealed]).map(|_| ())
+    run(tx, PUT_REQUEST, params![settle_id.to_string(), sealed]).map(|_| ())
 }
 
 /// VERIFIED to SETTLING, before anything ran.
@@ -94,9 +95,9 @@ pub(super) async fn settle_first(
             if !claims::step(tx, &hold, from, to, None)? {
                 return Ok(Turn::TakenBack(false));
             }
-            put_request(tx, &hold.key, &sealed)?;
+            put_request(tx, hold.settle_id, &sealed)?;
             let evidence = json!({ "first": true });
-            journal(tx, "gate", "claim", &hold.key, (from.name(), to.name()), &evidence)?;
+            journal(tx, "gate", "claim", &hold, (from.name(), to.name()), &evidence)?;
             Ok(Turn::Kept(true))
         })
         .await
@@ -136,7 +137,7 @@ impl Keeping {
         {
             return Err(LedgerError::Corrupt { what: "kept_parts" });
         }
-        run(tx, KEEP, params![hold.key.0.as_slice(), request, self.sealed])?;
+        run(tx, KEEP, params![hold.settle_id.to_string(), request, self.sealed])?;
         Ok(self.size)
     }
 }
@@ -158,7 +159,7 @@ pub(super) async fn keep(
             }
             let size = keeping.put(tx, &hold, &request)?;
             let evidence = json!({ "answer_bytes": size });
-            journal(tx, "gate", "claim", &hold.key, (from.name(), to.name()), &evidence)?;
+            journal(tx, "gate", "claim", &hold, (from.name(), to.name()), &evidence)?;
             Ok(Turn::Kept(true))
         })
         .await
@@ -168,7 +169,8 @@ pub(super) async fn answer(
     ledger: &SqliteLedger,
     key: &PaymentKey,
 ) -> Result<Option<StoredAnswer>, LedgerError> {
-    const KEPT: &str = "select payment_key, answer as it from kept where payment_key = ?";
+    const KEPT: &str = "select payment_key, answer as it from claims \
+         join kept using (settle_id) where payment_key = ?";
     let (key, sealer) = (*key, Arc::clone(&ledger.sealer));
     ledger
         .read(move |on| {
@@ -189,9 +191,10 @@ pub(super) async fn request(
     ledger: &SqliteLedger,
     key: &PaymentKey,
 ) -> Result<Option<PaymentRequest>, LedgerError> {
-    const KEPT: &str = "select payment_key, request as it from kept where payment_key = ?1 \
-         and length(request) > 0 union all select payment_key, request as it from kept_requests where payment_key = ?1 \
-         limit 1";
+    const KEPT: &str = "select payment_key, request as it from claims \
+         join kept using (settle_id) where payment_key = ?1 and length(request) > 0 \
+         union all select payment_key, request as it from claims \
+         join kept_requests using (settle_id) where payment_key = ?1 limit 1";
     let (key, sealer) = (*key, Arc::clone(&ledger.sealer));
     ledger
         .read(move |on| {

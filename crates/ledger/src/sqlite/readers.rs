@@ -16,7 +16,8 @@ pub(super) struct Readers(Threads);
 
 impl Readers {
     pub(super) fn over(connections: Vec<Connection>) -> Result<Self, LedgerError> {
-        Threads::start(NAME, connections, serve).map(Self)
+        let serve = |connection| move |queue: &Queue| serve(&connection, queue);
+        Threads::start(NAME, connections.into_iter().map(serve).collect()).map(Self)
     }
 
     /// Reads as one look: all its statements see the same state.

@@ -21,6 +21,7 @@ const CHANGES: &[Change] = &[
     (6, "deferred money", include_str!("../../migrations/sqlite/0006_deferred.sql")),
     (7, "long rows", include_str!("../../migrations/sqlite/0007_long_rows.sql")),
     (8, "order of wanted", include_str!("../../migrations/sqlite/0008_order_of_wanted.sql")),
+    (9, "by settle id", include_str!("../../migrations/sqlite/0009_by_settle_id.sql")),
 ];
 
 const RECORDS: &str = "create table if not exists _sqlx_migrations (version bigint primary key, \

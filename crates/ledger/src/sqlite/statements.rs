@@ -7,7 +7,7 @@ use rusqlite::{Connection, Params, Row, params};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::LedgerError;
+use crate::{Hold, LedgerError};
 
 /// Milliseconds of the database's clock, as SQL.
 macro_rules! now_ms {
@@ -69,22 +69,50 @@ pub(super) fn all<T>(
     Ok(found)
 }
 
+/// Whose row of the journal it is.
+pub(super) struct Of<'a> {
+    key: &'a PaymentKey,
+    /// Of a claim: by it the row is found.
+    settle_id: Option<Uuid>,
+}
+
+impl<'a> From<&'a PaymentKey> for Of<'a> {
+    fn from(key: &'a PaymentKey) -> Self {
+        Self { key, settle_id: None }
+    }
+}
+
+impl<'a> From<&'a Hold> for Of<'a> {
+    fn from(hold: &'a Hold) -> Self {
+        (&hold.key, hold.settle_id).into()
+    }
+}
+
+impl<'a> From<(&'a PaymentKey, Uuid)> for Of<'a> {
+    fn from((key, settle_id): (&'a PaymentKey, Uuid)) -> Self {
+        Self { key, settle_id: Some(settle_id) }
+    }
+}
+
 /// One journal row, in the caller's turn.
-pub(super) fn journal(
+pub(super) fn journal<'a>(
     on: &Connection,
     actor: &str,
     subject: &str,
-    key: &PaymentKey,
+    of: impl Into<Of<'a>>,
     (from, to): (&str, &str),
     evidence: &Value,
 ) -> Result<(), LedgerError> {
     const INSERT: &str = concat!(
-        "insert into journal (at_ms, actor, subject, payment_key, from_state, to_state, evidence) ",
-        "values (",
+        "insert into journal (at_ms, actor, subject, payment_key, settle_id, from_state, to_state, ",
+        "evidence) values (",
         now_ms!(),
-        ", ?, ?, ?, ?, ?, ?)"
+        ", ?, ?, ?, ?, ?, ?, ?)"
     );
-    let values = params![actor, subject, key.0.as_slice(), from, to, evidence.to_string()];
+    let Of { key, settle_id } = of.into();
+    let settle_id = settle_id.map(|id| id.to_string());
+    let evidence = evidence.to_string();
+    let values = params![actor, subject, key.0.as_slice(), settle_id, from, to, evidence];
     run(on, INSERT, values).map(|_| ())
 }
 

@@ -1,4 +1,4 @@
-//! Threads that have a connection each and take operations from one queue.
+//! Threads that take operations from one queue.
 
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,20 +32,19 @@ pub(super) struct Threads {
 }
 
 impl Threads {
-    /// One for each connection.
-    pub(super) fn start(
-        name: &str,
-        connections: Vec<Connection>,
-        serve: fn(&Connection, &Queue),
-    ) -> Result<Self, LedgerError> {
+    /// One for each of `work`, which has what it needs, its connection above all, until it ends.
+    pub(super) fn start<W>(name: &str, work: Vec<W>) -> Result<Self, LedgerError>
+    where
+        W: FnOnce(&Queue) + Send + 'static,
+    {
         let (jobs, queue) = mpsc::channel();
         let queue = Queue(Arc::new(Mutex::new(queue)));
-        let start = |connection| {
+        let start = |work: W| {
             let queue = queue.clone();
             let thread = thread::Builder::new().name(name.to_owned());
-            thread.spawn(move || serve(&connection, &queue))
+            thread.spawn(move || work(&queue))
         };
-        let threads = connections.into_iter().map(start).collect::<Result<Vec<_>, _>>();
+        let threads = work.into_iter().map(start).collect::<Result<Vec<_>, _>>();
         let threads = threads.map_err(|e| LedgerError::Unavailable { detail: e.to_string() })?;
         Ok(Self { jobs: Mutex::new(Some(jobs)), threads: Mutex::new(threads) })
     }

@@ -11,6 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use rusqlite::Connection;
 
 use super::asking::{Job, Turn};
+use super::carrying::Carrying;
 use super::statements::run;
 use super::threads::{Queue, Threads};
 use crate::LedgerError;
@@ -23,8 +24,14 @@ const NAME: &str = "ledger-writer";
 pub(super) struct Writer(Threads);
 
 impl Writer {
-    pub(super) fn over(connection: Connection) -> Result<Self, LedgerError> {
-        Threads::start(NAME, vec![connection], serve).map(Self)
+    /// `beside`: a connection that carries the log over into the file while this one writes.
+    pub(super) fn over(
+        connection: Connection,
+        beside: Option<Connection>,
+    ) -> Result<Self, LedgerError> {
+        let carrying = beside.map(|beside| Carrying::of(&connection, beside)).transpose()?;
+        let work = move |queue: &Queue| serve(&connection, queue, carrying);
+        Threads::start(NAME, vec![work]).map(Self)
     }
 
     /// Does `work` in its turn. What it kept is on disk when this returns. An error: it may or may
@@ -43,7 +50,7 @@ impl Writer {
     }
 }
 
-fn serve(connection: &Connection, queue: &Queue) {
+fn serve(connection: &Connection, queue: &Queue, mut carrying: Option<Carrying>) {
     while let Some(first) = queue.next() {
         let more = std::iter::from_fn(|| queue.next_now());
         let mut members = Vec::new();
@@ -53,6 +60,9 @@ fn serve(connection: &Connection, queue: &Queue) {
         }
         for member in members {
             member.tell(done.as_ref().copied().map_err(String::as_str));
+        }
+        if let Some(carrying) = &mut carrying {
+            carrying.go_on(connection);
         }
     }
 }
@@ -138,7 +148,7 @@ mod tests {
     fn writer(file: &Path) -> Writer {
         let connection = connections::to_write(file).unwrap();
         connection.execute_batch("create table t (n integer primary key)").unwrap();
-        Writer::over(connection).unwrap()
+        Writer::over(connection, Some(connections::to_write(file).unwrap())).unwrap()
     }
 
     fn put(tx: &Connection, n: i64) -> Result<Turn<()>, LedgerError> {
