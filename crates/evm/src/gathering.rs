@@ -16,11 +16,18 @@
 use std::future::Future;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep_until};
 
-use crate::limits::{GATHERING_PATIENCE, GATHERING_WINDOW, MAX_GATHERED, MAX_READS_UNDER_WAY};
+use crate::limits::{
+    GATHERING_PART, GATHERING_PATIENCE, GATHERING_WINDOW_MAX, GATHERING_WINDOW_MIN, MAX_GATHERED,
+    MAX_READS_UNDER_WAY,
+};
+
+/// How much of what was usual stays so after one more read, of as many parts.
+const USUAL_PARTS: u32 = 8;
 
 /// Reads the answers to many questions at once.
 pub(crate) trait Reader: Send + Sync + 'static {
@@ -59,6 +66,18 @@ struct State<R: Reader> {
     under_way: usize,
     open: Option<Batch<R>>,
     batches: u64,
+    /// What a read takes.
+    usual: Duration,
+}
+
+impl<R: Reader> State<R> {
+    fn window(&self) -> Duration {
+        (self.usual / GATHERING_PART).clamp(GATHERING_WINDOW_MIN, GATHERING_WINDOW_MAX)
+    }
+
+    fn took(&mut self, time: Duration) {
+        self.usual = (self.usual * (USUAL_PARTS - 1) + time.min(GATHERING_PATIENCE)) / USUAL_PARTS;
+    }
 }
 
 struct Batch<R: Reader> {
@@ -84,7 +103,7 @@ impl<R: Reader> Drop for UnderWay<R> {
 impl<R: Reader> Gathering<R> {
     /// A place where nobody has asked yet.
     pub(crate) fn new(reader: R) -> Arc<Self> {
-        let state = State { under_way: 0, open: None, batches: 0 };
+        let state = State { under_way: 0, open: None, batches: 0, usual: GATHERING_PATIENCE };
         Arc::new(Self { reader, state: Mutex::new(state), changed: Notify::new() })
     }
 
@@ -143,15 +162,13 @@ impl<R: Reader> Gathering<R> {
                 if state.open.as_ref().is_none_or(|batch| batch.number != number) {
                     return;
                 }
-                let waited = opened.elapsed();
-                let over = waited >= GATHERING_WINDOW && state.under_way < MAX_READS_UNDER_WAY;
+                let (waited, window) = (opened.elapsed(), state.window());
+                let over = waited >= window && state.under_way < MAX_READS_UNDER_WAY;
                 if state.under_way == 0 || over || waited >= GATHERING_PATIENCE {
                     state.under_way += 1;
                     break state.open.take();
                 }
-                let next =
-                    if waited < GATHERING_WINDOW { GATHERING_WINDOW } else { GATHERING_PATIENCE };
-                opened + next
+                opened + if waited < window { window } else { GATHERING_PATIENCE }
             };
             tokio::select! {
                 () = changed => {}
@@ -183,7 +200,9 @@ async fn carry<R: Reader>(under_way: UnderWay<R>, batch: Batch<R>) {
     if asking.iter().flatten().count() < 2 {
         return;
     }
+    let began = Instant::now();
     let answers = under_way.0.reader.read(&questions).await;
+    under_way.0.lock().took(began.elapsed());
     for (senders, answer) in asking.into_iter().zip(answers) {
         for sender in senders {
             // Who has gone away needs no answer.

@@ -93,8 +93,13 @@ pub const TRANSACTION_GAS: u64 = 21_000;
 /// Gas of a plain transfer of nothing, which fills a slot whose payment is dead.
 pub const NO_OP_GAS: u64 = TRANSACTION_GAS;
 
-/// Reads for verifications gather while others are under way, for this long.
-pub const GATHERING_WINDOW: Duration = Duration::from_millis(4);
+/// Reads for verifications gather while others are under way, for this part of what a read usually
+/// takes: to wait for company is worth a quarter more.
+pub const GATHERING_PART: u32 = 4;
+/// At least and at most for so long.
+pub const GATHERING_WINDOW_MIN: Duration = Duration::from_millis(1);
+/// See there.
+pub const GATHERING_WINDOW_MAX: Duration = Duration::from_millis(4);
 /// With so many reads under way they go on gathering until one of them ends.
 pub const MAX_READS_UNDER_WAY: usize = 4;
 /// Or until this time is over: an endpoint that says nothing holds up nobody else.

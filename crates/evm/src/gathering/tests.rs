@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures::future::join_all;
 
 const ROUND_TRIP: Duration = Duration::from_millis(20);
+const QUICK: Duration = Duration::from_millis(3);
 
 /// Answers a question with itself, after a round trip.
 #[derive(Default)]
@@ -13,6 +14,7 @@ struct Echo {
     read: Mutex<Vec<Vec<u32>>>,
     silent: AtomicBool,
     closed: AtomicBool,
+    quick: AtomicBool,
 }
 
 impl Reader for Echo {
@@ -26,7 +28,8 @@ impl Reader for Echo {
     async fn read(&self, questions: &[u32]) -> Vec<Option<u32>> {
         self.reads.fetch_add(1, Ordering::SeqCst);
         self.read.lock().unwrap().push(questions.to_vec());
-        tokio::time::sleep(ROUND_TRIP).await;
+        let quick = self.quick.load(Ordering::SeqCst);
+        tokio::time::sleep(if quick { QUICK } else { ROUND_TRIP }).await;
         let told = |question: &u32| (!self.silent.load(Ordering::SeqCst)).then_some(*question);
         questions.iter().map(told).collect()
     }
@@ -77,8 +80,29 @@ async fn who_comes_meanwhile_is_asked_for_together_after_a_window() {
     assert_eq!(asked.iter().filter(|asked| asked.alone).count(), 1);
     assert_eq!(gathering.reader.reads.load(Ordering::SeqCst), 1);
     for asked in asked.iter().filter(|asked| !asked.alone) {
-        assert_eq!(asked.took, GATHERING_WINDOW + ROUND_TRIP);
+        assert_eq!(asked.took, GATHERING_WINDOW_MAX + ROUND_TRIP);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_reads_are_short_nobody_waits_long_for_company() {
+    let echo = Echo { quick: AtomicBool::new(true), ..Echo::default() };
+    let gathering = Gathering::new(echo);
+    let three = || join_all((0..3).map(|question| ask(&gathering, question)));
+    for _ in 0..64 {
+        three().await;
+    }
+    let asked = three().await;
+    assert_eq!(asked[0].took, ROUND_TRIP, "alone");
+    for asked in &asked[1..] {
+        assert_eq!(asked.took, GATHERING_WINDOW_MIN + QUICK);
+    }
+    gathering.reader.quick.store(false, Ordering::SeqCst);
+    for _ in 0..64 {
+        three().await;
+    }
+    let asked = three().await;
+    assert_eq!(asked[1].took, GATHERING_WINDOW_MAX + ROUND_TRIP, "slow ones are noticed as well");
 }
 
 #[tokio::test(start_paused = true)]
