@@ -186,11 +186,11 @@ impl SqliteLedger {
     }
 
     /// Does `work` in the writer's turn; what it kept is on disk when this returns. An error: it
-    /// may or may not be.
+    /// may or may not be. It may be done again after everything was taken back.
     async fn write<T, F>(&self, work: F) -> Result<T, LedgerError>
     where
         T: Send + 'static,
-        F: FnOnce(&Connection) -> Result<Turn<T>, LedgerError> + Send + 'static,
+        F: Fn(&Connection) -> Result<Turn<T>, LedgerError> + Send + 'static,
     {
         self.threads.writer.turn(work).await
     }
@@ -199,11 +199,11 @@ impl SqliteLedger {
     async fn read<T, F>(&self, work: F) -> Result<T, LedgerError>
     where
         T: Send + 'static,
-        F: FnOnce(&Connection) -> Result<T, LedgerError> + Send + 'static,
+        F: Fn(&Connection) -> Result<T, LedgerError> + Send + 'static,
     {
         match &self.threads.readers {
             Some(readers) => readers.read(work).await,
-            None => self.write(|tx| work(tx).map(Turn::TakenBack)).await,
+            None => self.write(move |tx| work(tx).map(Turn::TakenBack)).await,
         }
     }
 }

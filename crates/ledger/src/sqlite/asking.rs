@@ -23,7 +23,8 @@ pub(super) enum Turn<T> {
 pub(super) trait Job: Send {
     /// Somebody still waits for it. After `true` it is under way.
     fn is_wanted(&self) -> bool;
-    /// Whether what it wrote is to be stored.
+    /// Whether what it wrote is to be stored. Where all of a transaction was taken back it is run
+    /// again, and the last time counts.
     fn run(&mut self, on: &Connection) -> bool;
     /// Says what it came to, or why nothing is known of it.
     fn tell(self: Box<Self>, done: Result<(), &str>);
@@ -37,7 +38,7 @@ pub(super) struct Answer<T> {
 
 struct Operation<T, F> {
     begun: Arc<AtomicBool>,
-    work: Option<F>,
+    work: F,
     came_to: Option<Result<T, LedgerError>>,
     tell: oneshot::Sender<Result<T, LedgerError>>,
 }
@@ -46,26 +47,25 @@ struct Operation<T, F> {
 pub(super) fn ask<T, F>(work: F) -> (Box<dyn Job>, Answer<T>)
 where
     T: Send + 'static,
-    F: FnOnce(&Connection) -> Result<Turn<T>, LedgerError> + Send + 'static,
+    F: Fn(&Connection) -> Result<Turn<T>, LedgerError> + Send + 'static,
 {
     let begun = Arc::new(AtomicBool::new(false));
     let (tell, receive) = oneshot::channel();
-    let operation = Operation { begun: Arc::clone(&begun), work: Some(work), came_to: None, tell };
+    let operation = Operation { begun: Arc::clone(&begun), work, came_to: None, tell };
     (Box::new(operation), Answer { begun, receive })
 }
 
 impl<T, F> Job for Operation<T, F>
 where
     T: Send,
-    F: FnOnce(&Connection) -> Result<Turn<T>, LedgerError> + Send,
+    F: Fn(&Connection) -> Result<Turn<T>, LedgerError> + Send,
 {
     fn is_wanted(&self) -> bool {
         !self.tell.is_closed() && !self.begun.swap(true, Ordering::AcqRel)
     }
 
     fn run(&mut self, on: &Connection) -> bool {
-        let Some(work) = self.work.take() else { return false };
-        let (keep, came_to) = match work(on) {
+        let (keep, came_to) = match (self.work)(on) {
             Ok(Turn::Kept(value)) => (true, Ok(value)),
             Ok(Turn::TakenBack(value)) => (false, Ok(value)),
             Err(error) => (false, Err(error)),

@@ -142,8 +142,9 @@ impl ClaimStore for SqliteLedger {
         }
         let hold = *hold;
         self.write(move |tx| {
-            let ClaimMove { from, to, transaction, evidence } = step;
-            if !self::step(tx, &hold, from, to, transaction)? {
+            let ClaimMove { from, to, transaction, evidence } = &step;
+            let (from, to) = (*from, *to);
+            if !self::step(tx, &hold, from, to, transaction.as_deref())? {
                 return Ok(Turn::TakenBack(false));
             }
             match to {
@@ -155,7 +156,7 @@ impl ClaimStore for SqliteLedger {
                 }
                 _ => {}
             }
-            journal(tx, ACTOR, SUBJECT, &hold, (from.name(), to.name()), &evidence)?;
+            journal(tx, ACTOR, SUBJECT, &hold, (from.name(), to.name()), evidence)?;
             Ok(Turn::Kept(true))
         })
         .await
@@ -283,7 +284,7 @@ pub(super) fn step(
     hold: &Hold,
     from: ClaimState,
     to: ClaimState,
-    transaction: Option<String>,
+    transaction: Option<&str>,
 ) -> Result<bool, LedgerError> {
     let values =
         params![to.number(), transaction, hold.key.0.as_slice(), from.number(), hold.token];

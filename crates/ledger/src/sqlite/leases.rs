@@ -37,7 +37,7 @@ pub(super) async fn take(
         .write(move |tx| {
             let values = params![name, owner.to_string(), signed(ttl_ms)];
             match one(tx, TAKE, values, |row| column(row, "token"))? {
-                Some(token) => Ok(Turn::Kept(Some(Lease { name, owner, token }))),
+                Some(token) => Ok(Turn::Kept(Some(Lease { name: name.clone(), owner, token }))),
                 None => Ok(Turn::TakenBack(None)),
             }
         })
@@ -62,7 +62,7 @@ pub(super) async fn write<T, F>(
 ) -> Result<T, LedgerError>
 where
     T: Send + 'static,
-    F: FnOnce(&Connection) -> Result<Turn<T>, LedgerError> + Send + 'static,
+    F: Fn(&Connection) -> Result<Turn<T>, LedgerError> + Send + 'static,
 {
     let lease = lease.clone();
     ledger
@@ -70,7 +70,7 @@ where
             let values = params![lease.name, lease.token, lease.owner.to_string()];
             match one(tx, HELD, values, |_| Ok(()))? {
                 Some(()) => work(tx),
-                None => Err(LedgerError::LeaseLost { name: lease.name }),
+                None => Err(LedgerError::LeaseLost { name: lease.name.clone() }),
             }
         })
         .await

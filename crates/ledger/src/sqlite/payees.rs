@@ -33,7 +33,7 @@ impl PayeeStore for SqliteLedger {
             return Ok(owner);
         }
         self.write(move |tx| {
-            let (network, pay_to) = names;
+            let (network, pay_to) = &names;
             // Somebody may have been faster.
             if let Some(owner) = one(tx, OWNER, params![network, pay_to], owner)? {
                 return Ok(Turn::TakenBack(owner));

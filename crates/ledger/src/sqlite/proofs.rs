@@ -98,10 +98,10 @@ pub(super) async fn finalise(
     let all = move |tx: &Connection| {
         let evidence = json!({ "finalized": finalized });
         let mut moved = Vec::with_capacity(keys.len());
-        for key in keys {
-            if step(tx, &key, from, to)? {
-                journal(tx, RECONCILER, SUBJECT, &key, (from.name(), to.name()), &evidence)?;
-                moved.push(key);
+        for key in &keys {
+            if step(tx, key, from, to)? {
+                journal(tx, RECONCILER, SUBJECT, key, (from.name(), to.name()), &evidence)?;
+                moved.push(*key);
             }
         }
         Ok(Turn::Kept(moved))
@@ -122,7 +122,7 @@ pub(super) async fn looked(
     // A key that is named twice was looked at once.
     let keys: HashSet<PaymentKey> = keys.iter().copied().collect();
     let looked = move |tx: &Connection| {
-        for key in keys {
+        for key in &keys {
             run(tx, LOOKED, params![signed(next_in_ms), key.0.as_slice()])?;
         }
         Ok(Turn::Kept(()))

@@ -24,9 +24,9 @@ impl Readers {
     pub(super) async fn read<T, F>(&self, work: F) -> Result<T, LedgerError>
     where
         T: Send + 'static,
-        F: FnOnce(&Connection) -> Result<T, LedgerError> + Send + 'static,
+        F: Fn(&Connection) -> Result<T, LedgerError> + Send + 'static,
     {
-        let look = |on: &Connection| {
+        let look = move |on: &Connection| {
             let look = on.unchecked_transaction().map_err(unavailable)?;
             work(&look).map(Turn::TakenBack)
         };

@@ -127,9 +127,9 @@ pub(super) async fn allocate(
     let (network, signer, keys) = (network.to_owned(), signer.to_owned(), keys.to_vec());
     let allocate = move |tx: &Connection| {
         let mut members = Vec::with_capacity(keys.len());
-        for key in keys {
+        for key in &keys {
             if one(tx, FREE, params![key.0.as_slice()], |_| Ok(()))?.is_some() {
-                members.push(SlotMember { key, live: true });
+                members.push(SlotMember { key: *key, live: true });
             }
         }
         if members.is_empty() {
@@ -146,6 +146,7 @@ pub(super) async fn allocate(
             run(tx, INSERT_ITEM, params![network, signer, signed(nonce), key])?;
         }
         let attempts = Vec::new();
+        let (network, signer) = (network.clone(), signer.clone());
         Ok(Turn::Kept(Some(SlotRow { network, signer, nonce, kind, members, attempts, age_ms: 0 })))
     };
     leases::write(ledger, lease, allocate).await
@@ -266,7 +267,7 @@ pub(super) async fn reopen(
     let (network, signer) = (network.to_owned(), signer.to_owned());
     let reopened = leases::write(ledger, lease, move |tx| {
         let mut reopened = 0_usize;
-        for nonce in nonces {
+        for nonce in nonces.clone() {
             let of_one = params![network, signer, signed(nonce)];
             let done = run(tx, REOPEN, of_one)?;
             if one(tx, THERE, of_one, |_| Ok(()))?.is_none() {

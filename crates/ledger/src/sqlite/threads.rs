@@ -53,7 +53,7 @@ impl Threads {
     pub(super) fn ask<T, F>(&self, work: F) -> Answer<T>
     where
         T: Send + 'static,
-        F: FnOnce(&Connection) -> Result<Turn<T>, LedgerError> + Send + 'static,
+        F: Fn(&Connection) -> Result<Turn<T>, LedgerError> + Send + 'static,
     {
         let (job, answer) = ask(work);
         if let Some(jobs) = self.jobs.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {

@@ -1,8 +1,9 @@
 //! The one writer: a thread, and commits that are shared. Whatever waits when it looks is done in
-//! one transaction, each operation in a savepoint of its own, and all are told once it is on disk.
-//! So many writers at once cost one flush of the disk, and one alone waits for nobody.
+//! one transaction, and all are told once it is on disk. So many writers at once cost one flush of
+//! the disk, and one alone waits for nobody.
 //!
-//! An operation that fails is taken back, and nothing else. If the commit fails, all who took part
+//! An operation that fails is taken back, and nothing else: if it has changed anything, all of them
+//! are done again, each in a savepoint of its own. If the commit fails, all who took part
 //! are told that nothing is known. Whoever has gone away before its turn is skipped; afterwards it
 //! is done all the same, so a caller that was dropped in the middle has to read again.
 
@@ -18,6 +19,9 @@ use crate::LedgerError;
 
 /// Operations that share one commit: the first of them waits for so many others.
 const MOST: usize = 256;
+/// Transactions that are made with savepoints after one of them had to be done again: what takes
+/// back comes in numbers.
+const APART_FOR: u32 = 64;
 const NAME: &str = "ledger-writer";
 
 /// The thread that writes.
@@ -39,7 +43,7 @@ impl Writer {
     pub(super) async fn turn<T, F>(&self, work: F) -> Result<T, LedgerError>
     where
         T: Send + 'static,
-        F: FnOnce(&Connection) -> Result<Turn<T>, LedgerError> + Send + 'static,
+        F: Fn(&Connection) -> Result<Turn<T>, LedgerError> + Send + 'static,
     {
         self.0.ask(work).wait().await
     }
@@ -51,10 +55,12 @@ impl Writer {
 }
 
 fn serve(connection: &Connection, queue: &Queue, mut carrying: Option<Carrying>) {
+    let mut apart = 0;
     while let Some(first) = queue.next() {
         let more = std::iter::from_fn(|| queue.next_now());
         let mut members = Vec::new();
-        let done = together(connection, std::iter::once(first).chain(more), &mut members);
+        let jobs = std::iter::once(first).chain(more);
+        let done = together(connection, jobs, &mut members, &mut apart);
         if let Err(detail) = &done {
             tracing::error!(detail, "a commit of the ledger failed");
         }
@@ -72,29 +78,43 @@ fn together(
     connection: &Connection,
     jobs: impl Iterator<Item = Box<dyn Job>>,
     members: &mut Vec<Box<dyn Job>>,
+    apart: &mut u32,
 ) -> Result<(), String> {
     if !connection.is_autocommit() {
         // A rollback failed before.
         control(connection, "rollback")?;
     }
     let mut is_anything_kept = false;
-    for mut job in jobs.filter(|job| job.is_wanted()) {
+    for job in jobs.filter(|job| job.is_wanted()) {
         if members.is_empty() {
             let begun = control(connection, "begin immediate");
             if begun.is_err() {
                 members.push(job);
                 return begun;
             }
+            *apart = apart.saturating_sub(1);
         }
-        let kept = in_savepoint(connection, &mut *job);
         members.push(job);
+        let done = match members.last_mut() {
+            Some(job) if *apart > 0 => in_savepoint(connection, &mut **job),
+            Some(job) => bare(connection, &mut **job),
+            None => Ok(Done::TakenBack),
+        };
+        let done = done.and_then(|done| {
+            if matches!(done, Done::Left) {
+                *apart = APART_FOR;
+                is_anything_kept = false;
+                return again(connection, members);
+            }
+            Ok(done)
+        });
         // Where the database took the whole transaction back by itself, there is nothing left to
         // join or to commit.
         if connection.is_autocommit() {
             return Err("the transaction was taken back".to_owned());
         }
-        match kept {
-            Ok(kept) => is_anything_kept |= kept,
+        match done {
+            Ok(done) => is_anything_kept |= matches!(done, Done::Kept),
             Err(detail) => {
                 let _ = control(connection, "rollback");
                 return Err(detail);
@@ -114,19 +134,60 @@ fn together(
     ended
 }
 
-/// Whether what it wrote stays. An error: the savepoint could not be made or ended.
-fn in_savepoint(connection: &Connection, job: &mut dyn Job) -> Result<bool, String> {
+/// What became of what an operation wrote.
+enum Done {
+    Kept,
+    TakenBack,
+    /// It is to be taken back, and still there.
+    Left,
+}
+
+/// After a panic it is taken back and told that nothing is known.
+fn keeps(connection: &Connection, job: &mut dyn Job) -> bool {
+    catch_unwind(AssertUnwindSafe(|| job.run(connection))).unwrap_or(false)
+}
+
+/// Without a savepoint: the database sets aside a copy of each page that an operation changes in
+/// one, and nearly all operations are kept or change nothing.
+#[allow(clippy::unnecessary_wraps)] // beside the one in a savepoint
+fn bare(connection: &Connection, job: &mut dyn Job) -> Result<Done, String> {
+    let before = connection.total_changes();
+    let kept = keeps(connection, job);
+    Ok(match kept {
+        true => Done::Kept,
+        false if connection.total_changes() == before => Done::TakenBack,
+        false => Done::Left,
+    })
+}
+
+/// An error: the savepoint could not be made or ended.
+fn in_savepoint(connection: &Connection, job: &mut dyn Job) -> Result<Done, String> {
     control(connection, "savepoint turn")?;
-    // After a panic it is taken back and told that nothing is known.
-    let kept = catch_unwind(AssertUnwindSafe(|| job.run(connection))).unwrap_or(false);
+    let kept = keeps(connection, job);
     if connection.is_autocommit() {
-        return Ok(false);
+        return Ok(Done::TakenBack);
     }
     if !kept {
         control(connection, "rollback to turn")?;
     }
     control(connection, "release turn")?;
-    Ok(kept)
+    Ok(if kept { Done::Kept } else { Done::TakenBack })
+}
+
+/// Takes everything back, and has all of them do it again, each in a savepoint.
+fn again(connection: &Connection, members: &mut [Box<dyn Job>]) -> Result<Done, String> {
+    control(connection, "rollback")?;
+    control(connection, "begin immediate")?;
+    let mut done = Done::TakenBack;
+    for job in members {
+        if let Done::Kept = in_savepoint(connection, &mut **job)? {
+            done = Done::Kept;
+        }
+        if connection.is_autocommit() {
+            break;
+        }
+    }
+    Ok(done)
 }
 
 fn control(connection: &Connection, sql: &'static str) -> Result<(), String> {
@@ -181,13 +242,13 @@ mod tests {
             n: i64,
         ) -> (Self, impl Future<Output = Result<(), LedgerError>>) {
             let (go, wait) = mpsc::channel();
-            let (tell, begun) = tokio::sync::oneshot::channel();
+            let (tell, mut begun) = tokio::sync::mpsc::unbounded_channel();
             let turn = writer.0.ask(move |tx| {
                 let _ = tell.send(());
                 let _ = wait.recv();
                 put(tx, n)
             });
-            begun.await.unwrap();
+            begun.recv().await.unwrap();
             (Self(go), turn.wait())
         }
 
@@ -239,6 +300,35 @@ mod tests {
         writer.close().await;
         assert_eq!(stored(&file), 3);
         assert!(writer.turn(|tx| put(tx, 6)).await.is_err(), "closed");
+    }
+
+    #[tokio::test]
+    async fn what_changes_nothing_has_nobody_do_it_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("ledger.db");
+        let writer = writer(&file);
+        let runs = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        for (takes_back, changes, expected) in [(false, true, 1), (true, false, 2), (true, true, 4)]
+        {
+            let (first, done) = First::under_way(&writer, expected).await;
+            let counted = std::sync::Arc::clone(&runs);
+            let kept = writer.0.ask(move |tx| {
+                counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                put(tx, 10 + expected)
+            });
+            let other = writer.0.ask(move |tx| {
+                if changes {
+                    put(tx, 20 + expected)?;
+                }
+                Ok(if takes_back { Turn::TakenBack(()) } else { Turn::Kept(()) })
+            });
+            first.go_on();
+            for turn in [done.await, kept.wait().await, other.wait().await] {
+                turn.unwrap();
+            }
+            assert_eq!(runs.load(std::sync::atomic::Ordering::SeqCst) as i64, expected);
+        }
+        assert_eq!(stored(&file), 7);
     }
 
     #[tokio::test]
