@@ -13,7 +13,7 @@ use crate::LedgerError;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Memory for pages of the writer, in KiB. Keys are random, so a transaction of many operations
 /// changes hundreds of pages; what does not fit is written out before the commit, and again.
-const CACHE_KIB: i64 = 8 * 1024;
+const CACHE_KIB: i64 = 4 * 1024;
 /// The same of each reader: whatever is committed makes it forget its pages anyway.
 const READ_CACHE_KIB: i64 = 512;
 /// Statements that a connection keeps prepared: more than there are.
