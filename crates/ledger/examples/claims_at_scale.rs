@@ -118,14 +118,12 @@ fn fill(path: &Path, payments: u64) -> Done<()> {
     connection.pragma_update(None, "cache_size", -1_000_000)?;
     let filling = connection.transaction()?;
     fill_claims(&filling, &keys)?;
-    let mut journal = filling.prepare(
-        "insert into journal (at_ms, actor, subject, payment_key, from_state, to_state, evidence) \
-         values (0, 'gate', 'claim', ?, '', 'VERIFIED', '{}')",
+    filling.execute(
+        "insert into journal (at_ms, actor, subject, payment_key, settle_id, from_state, to_state, \
+         evidence) select 0, 'gate', 'claim', payment_key, settle_id, '', 'VERIFIED', '{}' \
+         from claims order by rowid",
+        (),
     )?;
-    for key in &keys {
-        journal.execute(params![key.0.as_slice()])?;
-    }
-    drop(journal);
     Ok(filling.commit()?)
 }
 

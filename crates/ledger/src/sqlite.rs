@@ -45,6 +45,7 @@ use tokio::sync::{Semaphore, broadcast};
 use uuid::Uuid;
 
 use self::asking::Turn;
+use self::carrying::Beside;
 use self::readers::Readers;
 use self::statements::{exactly_one, now_ms, run, unavailable, uuid};
 use self::writer::Writer;
@@ -68,13 +69,13 @@ pub struct SqliteLedger {
     turn_of_parts: Arc<Semaphore>,
 }
 
-/// In the order in which they end: the lock is let go of once nothing is open any more. The kernel
-/// lets go of it when the process dies.
+/// In the order in which they end: the database and its lock are let go of once no connection is open
+/// any more. The kernel lets go of them when the process dies.
 struct Threads {
     writer: Writer,
     /// None where nobody but the writer can see the database.
     readers: Option<Readers>,
-    _lock: Option<File>,
+    _files: Option<(Arc<File>, File)>,
 }
 
 impl std::fmt::Debug for SqliteLedger {
@@ -94,12 +95,13 @@ impl SqliteLedger {
         let path = path.to_owned();
         blocking(move || {
             let lock = lock(&path)?;
-            private_file(&path)?;
+            let file = Arc::new(private_file(&path)?);
             let writer = connections::to_write(&path)?;
             make(&writer)?;
-            let beside = connections::to_write(&path)?;
+            let connection = connections::to_write(&path)?;
+            let beside = Beside { connection, file: Arc::clone(&file) };
             let readers = connections::to_read(&path, READERS)?;
-            Self::over((writer, Some(beside)), readers, sealer, Some(lock))
+            Self::over((writer, Some(beside)), readers, sealer, Some((file, lock)))
         })
         .await
     }
@@ -136,17 +138,17 @@ impl SqliteLedger {
 
     /// Over a schema that is up to date.
     fn over(
-        (writer, beside): (Connection, Option<Connection>),
+        (writer, beside): (Connection, Option<Beside>),
         readers: Vec<Connection>,
         sealer: Sealer,
-        lock: Option<File>,
+        files: Option<(Arc<File>, File)>,
     ) -> Result<Self, LedgerError> {
         let deployment =
             exactly_one(&writer, "select id from deployment where one = 1", (), |row| {
                 uuid(row, "id")
             })?;
         let readers = (!readers.is_empty()).then(|| Readers::over(readers)).transpose()?;
-        let threads = Threads { writer: Writer::over(writer, beside)?, readers, _lock: lock };
+        let threads = Threads { writer: Writer::over(writer, beside)?, readers, _files: files };
         let (hints, _) = broadcast::channel(BACKLOG);
         Ok(Self {
             threads: Arc::new(threads),

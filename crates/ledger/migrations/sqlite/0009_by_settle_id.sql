@@ -2,6 +2,8 @@
 -- shares. Settle ids ascend with time: what is only ever found by way of a claim is found by that of
 -- the claim.
 --
+-- Rows are copied in the order in which they lie: whatever is sorted takes room.
+--
 -- Foreign keys are off while this is done, and checked at the end.
 
 create table new_kept (
@@ -13,7 +15,7 @@ create table new_kept (
 
 insert into new_kept (settle_id, request, answer, kept_at_ms)
     select c.settle_id, k.request, k.answer, k.kept_at_ms
-    from kept k join claims c using (payment_key) order by k.kept_at_ms;
+    from kept k cross join claims c using (payment_key) order by k.rowid;
 
 drop table kept;
 alter table new_kept rename to kept;
@@ -26,7 +28,7 @@ create table new_kept_requests (
 
 insert into new_kept_requests (settle_id, request, kept_at_ms)
     select c.settle_id, k.request, k.kept_at_ms
-    from kept_requests k join claims c using (payment_key) order by k.kept_at_ms;
+    from kept_requests k cross join claims c using (payment_key) order by k.rowid;
 
 drop table kept_requests;
 alter table new_kept_requests rename to kept_requests;
@@ -58,7 +60,7 @@ insert into new_deferrals (
     c.settle_id, d.payment_key, d.state, d.facilitator, d.network, d.payer, d.asset, d.amount,
     d.settle_by_ms, d.due_ms, d.tries, d.deaths, d.refusals, d.lease_token, d.lease_until_ms,
     d.created_at_ms, d.updated_at_ms
-from deferrals d join claims c using (payment_key) order by d.created_at_ms;
+from deferrals d cross join claims c using (payment_key) order by d.rowid;
 
 drop table deferrals;
 alter table new_deferrals rename to deferrals;

@@ -65,6 +65,8 @@ where
     }
 
     fn run(&mut self, on: &Connection) -> bool {
+        // What an earlier run came to is no answer, should this one break down.
+        self.came_to = None;
         let (keep, came_to) = match (self.work)(on) {
             Ok(Turn::Kept(value)) => (true, Ok(value)),
             Ok(Turn::TakenBack(value)) => (false, Ok(value)),

@@ -7,6 +7,8 @@
 
 use std::cell::Cell;
 use std::ffi::c_int;
+use std::fs::File;
+use std::sync::Arc;
 
 use rusqlite::Connection;
 use rusqlite::hooks::Wal;
@@ -29,6 +31,14 @@ thread_local! {
     static LOGGED: Cell<c_int> = const { Cell::new(0) };
 }
 
+/// What the other has.
+pub(super) struct Beside {
+    pub(super) connection: Connection,
+    /// The database. Whoever closes it lets go of the locks of all connections of this process, so
+    /// it is kept until they are closed.
+    pub(super) file: Arc<File>,
+}
+
 /// What the writer knows of the other.
 pub(super) struct Carrying {
     threads: Threads,
@@ -38,11 +48,11 @@ pub(super) struct Carrying {
 
 impl Carrying {
     /// For this writer, with a connection for the other.
-    pub(super) fn of(writer: &Connection, beside: Connection) -> Result<Self, LedgerError> {
+    pub(super) fn of(writer: &Connection, beside: Beside) -> Result<Self, LedgerError> {
         Self::after(PAGES, writer, beside)
     }
 
-    fn after(pages: c_int, writer: &Connection, beside: Connection) -> Result<Self, LedgerError> {
+    fn after(pages: c_int, writer: &Connection, beside: Beside) -> Result<Self, LedgerError> {
         if rusqlite::version_number() < FIRST_SOUND {
             let detail = format!("SQLite {} can lose commits", rusqlite::version());
             return Err(LedgerError::Unavailable { detail });
@@ -51,8 +61,11 @@ impl Carrying {
         writer.wal_hook(Some(note));
         let work = move |queue: &Queue| {
             while let Some(mut job) = queue.next() {
-                job.run(&beside);
-                job.tell(Ok(()));
+                job.run(&beside.connection);
+                // Otherwise the writer waits for all of it: the database flushes its file only when
+                // the whole log is in it.
+                let flushed = beside.file.sync_data().map_err(|error| error.to_string());
+                job.tell(flushed.as_ref().copied().map_err(String::as_str));
             }
         };
         Ok(Self { threads: Threads::start(NAME, vec![work])?, pages, beside: None })
@@ -91,6 +104,7 @@ fn note(_: &Wal, pages: c_int) -> rusqlite::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
     use std::time::{Duration, Instant};
 
     use super::*;
@@ -100,13 +114,17 @@ mod tests {
     const AFTER: c_int = 64;
     const LONG: Duration = Duration::from_secs(60);
 
+    fn beside(connection: Connection, file: &Path) -> Beside {
+        Beside { connection, file: Arc::new(File::open(file).unwrap()) }
+    }
+
     #[test]
     fn the_log_begins_anew_although_the_writer_never_stops() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("ledger.db");
         let writer = connections::to_write(&file).unwrap();
         writer.execute_batch("create table t (n integer primary key, x blob)").unwrap();
-        let beside = connections::to_write(&file).unwrap();
+        let beside = beside(connections::to_write(&file).unwrap(), &file);
         let mut carrying = Carrying::after(AFTER, &writer, beside).unwrap();
         let (began, mut most, mut rounds, mut written) = (Instant::now(), 0, 0, 0);
         while rounds < 5 {
@@ -133,7 +151,7 @@ mod tests {
         let writer = connections::to_write(&file).unwrap();
         writer.execute_batch("create table t (n integer primary key, x blob)").unwrap();
         // Its log is that of another database, so it does nothing.
-        let beside = Connection::open_in_memory().unwrap();
+        let beside = beside(Connection::open_in_memory().unwrap(), &file);
         let mut carrying = Carrying::after(AFTER, &writer, beside).unwrap();
         let (began, mut most) = (Instant::now(), 0);
         loop {

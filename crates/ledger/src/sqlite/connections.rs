@@ -26,7 +26,7 @@ pub(super) fn to_write(path: &Path) -> Result<Connection, LedgerError> {
     for (setting, value) in [("journal_mode", "wal"), ("synchronous", "full")] {
         connection.pragma_update(None, setting, value).map_err(unavailable)?;
     }
-    // What a savepoint sets aside needs no file.
+    // What is sorted or set aside by a statement needs no file.
     connection.pragma_update(None, "temp_store", "memory").map_err(unavailable)?;
     // A negative size is in KiB.
     connection.pragma_update(None, "cache_size", -CACHE_KIB).map_err(unavailable)?;

@@ -50,7 +50,7 @@ const WATCHED: &str = concat!(
 );
 
 const POISONED: &str = concat!(
-    "select payment_key from deferrals where state = 2 and deaths >= ?2 and ",
+    "select payment_key from deferrals where state in (1, 2) and state = 2 and deaths >= ?2 and ",
     free!(),
     " limit ?3"
 );

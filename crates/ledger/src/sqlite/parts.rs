@@ -31,7 +31,7 @@ const FORGET_RELEASED: &str = "delete from kept_parts where payment_key in \
 /// Parts that nobody can get any more: nothing was sold, or what was sold is forgotten. Number 0,
 /// by which a body is found, goes last.
 const FORGET: &str = "delete from kept_parts where rowid in (select rowid from kept_parts \
-     where payment_key in (select p.payment_key from kept_parts p join claims c using (payment_key) \
+     where payment_key in (select p.payment_key from kept_parts p cross join claims c using (payment_key) \
      where p.number = 0 and (c.state in (5, 8) or (c.state in (4, 7) and not exists \
      (select 1 from kept k where k.settle_id = c.settle_id))) limit ?1) \
      order by payment_key, number desc limit ?1)";

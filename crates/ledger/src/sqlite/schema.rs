@@ -41,11 +41,16 @@ pub(super) fn expect_current(connection: &Connection) -> Result<(), LedgerError>
 }
 
 /// Makes the changes that a ledger does not have yet, each in a transaction of its own. Foreign keys
-/// are off meanwhile, so that a table can be made anew, and are checked before each commit.
+/// are off meanwhile, so that a table can be made anew, and are checked before each commit; what is
+/// sorted for an index may be larger than the memory.
 pub(super) fn migrate(connection: &Connection) -> Result<(), LedgerError> {
-    connection.pragma_update(None, "foreign_keys", false).map_err(unavailable)?;
+    let set = |store, keys: bool| {
+        connection.pragma_update(None, "temp_store", store).map_err(unavailable)?;
+        connection.pragma_update(None, "foreign_keys", keys).map_err(unavailable)
+    };
+    set("file", false)?;
     let made = make(connection, CHANGES);
-    connection.pragma_update(None, "foreign_keys", true).map_err(unavailable)?;
+    set("memory", true)?;
     made
 }
 
@@ -125,15 +130,29 @@ mod tests {
             let sql = format!("insert into {table} ({columns}) values ({values})");
             connection.execute(&sql, ()).unwrap();
         }
-        let kept = "insert into kept values (zeroblob(32), x'01', x'02', 3)";
-        connection.execute(kept, ()).unwrap();
+        for sql in [
+            "insert into kept values (zeroblob(32), x'01', x'02', 3)",
+            "insert into kept_requests values (zeroblob(32), x'04', 5)",
+            "insert into journal values (7, 1, 'a', 's', zeroblob(32), '', 'VERIFIED', '{}')",
+        ] {
+            connection.execute(sql, ()).unwrap();
+        }
         migrate(&connection).unwrap();
         let read = |sql: &str| -> String { connection.query_row(sql, (), |r| r.get(0)).unwrap() };
         let claim = "select settle_id || facilitator || grant_id || state || handler_started || \
              created_at_ms from claims";
         assert_eq!(read(claim), "sfg413");
         assert_eq!(read("select settle_id || hex(request) || state from settlements"), "s073");
-        assert_eq!(read("select facilitator || state || settle_by_ms from deferrals"), "f21");
+        let deferral = "select settle_id || facilitator || state || settle_by_ms from deferrals";
+        assert_eq!(read(deferral), "sf21");
+        let kept = "select settle_id || hex(request) || hex(answer) || kept_at_ms from kept";
+        assert_eq!(read(kept), "s01023");
+        let kept = "select settle_id || hex(request) || kept_at_ms from kept_requests";
+        assert_eq!(read(kept), "s045");
+        assert_eq!(
+            read("select id || to_state || coalesce(settle_id, '-') from journal"),
+            "7VERIFIED-"
+        );
         let gone = connection.execute("delete from claims", ());
         assert!(gone.is_err(), "foreign keys are on, and hold the new table");
         migrate(&connection).unwrap();

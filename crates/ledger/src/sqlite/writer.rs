@@ -12,7 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use rusqlite::Connection;
 
 use super::asking::{Job, Turn};
-use super::carrying::Carrying;
+use super::carrying::{Beside, Carrying};
 use super::statements::run;
 use super::threads::{Queue, Threads};
 use crate::LedgerError;
@@ -28,10 +28,10 @@ const NAME: &str = "ledger-writer";
 pub(super) struct Writer(Threads);
 
 impl Writer {
-    /// `beside`: a connection that carries the log over into the file while this one writes.
+    /// `beside` carries the log over into the file while this one writes.
     pub(super) fn over(
         connection: Connection,
-        beside: Option<Connection>,
+        beside: Option<Beside>,
     ) -> Result<Self, LedgerError> {
         let carrying = beside.map(|beside| Carrying::of(&connection, beside)).transpose()?;
         let work = move |queue: &Queue| serve(&connection, queue, carrying);
@@ -100,13 +100,13 @@ fn together(
             Some(job) => bare(connection, &mut **job),
             None => Ok(Done::TakenBack),
         };
-        let done = done.and_then(|done| {
-            if matches!(done, Done::Left) {
+        let done = done.and_then(|done| match done {
+            Done::Left if is_anything_kept => {
                 *apart = APART_FOR;
-                is_anything_kept = false;
-                return again(connection, members);
+                again(connection, members)
             }
-            Ok(done)
+            Done::Left => anew(connection).map(|()| Done::TakenBack),
+            done => Ok(done),
         });
         // Where the database took the whole transaction back by itself, there is nothing left to
         // join or to commit.
@@ -174,10 +174,15 @@ fn in_savepoint(connection: &Connection, job: &mut dyn Job) -> Result<Done, Stri
     Ok(if kept { Done::Kept } else { Done::TakenBack })
 }
 
+/// Takes everything back.
+fn anew(connection: &Connection) -> Result<(), String> {
+    control(connection, "rollback")?;
+    control(connection, "begin immediate")
+}
+
 /// Takes everything back, and has all of them do it again, each in a savepoint.
 fn again(connection: &Connection, members: &mut [Box<dyn Job>]) -> Result<Done, String> {
-    control(connection, "rollback")?;
-    control(connection, "begin immediate")?;
+    anew(connection)?;
     let mut done = Done::TakenBack;
     for job in members {
         if let Done::Kept = in_savepoint(connection, &mut **job)? {
@@ -209,7 +214,7 @@ mod tests {
     fn writer(file: &Path) -> Writer {
         let connection = connections::to_write(file).unwrap();
         connection.execute_batch("create table t (n integer primary key)").unwrap();
-        Writer::over(connection, Some(connections::to_write(file).unwrap())).unwrap()
+        Writer::over(connection, None).unwrap()
     }
 
     fn put(tx: &Connection, n: i64) -> Result<Turn<()>, LedgerError> {

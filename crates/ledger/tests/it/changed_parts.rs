@@ -93,9 +93,7 @@ async fn nothing_changed_is_given_out(ledger: &impl Store, mut raw: Raw) {
             let (from, to) = (ClaimState::Executed, ClaimState::Released);
             let step = ClaimMove { from, to, transaction: None, evidence: json!({}) };
             assert!(ledger.move_claim(&hold, step).await.unwrap());
-            let mut new = new_claim(n);
-            new.settle_id = hold.settle_id;
-            let again = won(ledger, &new).await;
+            let again = won(ledger, &new_claim(n)).await;
             kept(ledger, &again, &[b"new", b"run"]).await;
         } else {
             kept(ledger, &hold, &[b"sun", b"set"]).await;

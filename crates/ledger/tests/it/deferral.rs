@@ -146,15 +146,18 @@ async fn what_was_not_served_leaves_the_books_once(ledger: impl Store) {
     assert!(step(&ledger, &late, S::Deferred, S::Released).await);
     assert_eq!(unsettled(&ledger).await, Amount::ZERO);
     assert_eq!(deferral(&ledger, &early).await, None);
-    // A second epoch is booked anew, or not.
-    let again = booked(&ledger, &NewClaim { settle_id: early.settle_id, ..claim(1, SOON) }).await;
+    // A second epoch is booked anew, or not; it keeps the settle id of the first.
+    let again = booked(&ledger, &claim(1, SOON)).await;
     assert_eq!((again.epoch, unsettled(&ledger).await), (1, 10_000.into()));
+    assert_eq!(deferral(&ledger, &again).await, Some(DeferralState::Waiting));
+    assert_eq!(ledger.find_request(&again.key).await.unwrap(), Some(request()));
     assert!(step(&ledger, &again, S::Verified, S::Released).await);
     let claimed = ledger.claim(&claim(1, SOON), LEASE_MS).await.unwrap();
     let Claimed::Won(third) = claimed else { panic!("{claimed:?}") };
     assert!(ledger.keep_answer(&third, &answer(), &request()).await.unwrap());
     let claim = ledger.find_claim(&third.key).await.unwrap().unwrap();
     assert_eq!((claim.state, claim.deferral), (S::Executed, None));
+    assert_eq!(ledger.find_answer(&third.key).await.unwrap(), Some(answer()));
     assert_eq!(unsettled(&ledger).await, Amount::ZERO);
 }
 

@@ -170,9 +170,7 @@ async fn a_head_without_all_its_parts_is_not_kept(ledger: impl Store) {
 }
 
 async fn again(ledger: &impl Store, first: &Hold) -> Hold {
-    let mut new = new_claim(first.key.0[0]);
-    new.settle_id = first.settle_id;
-    won(ledger, &new).await
+    won(ledger, &new_claim(first.key.0[0])).await
 }
 
 async fn the_first_part_of_a_new_run_forgets_the_parts_of_the_last_one(ledger: impl Store) {

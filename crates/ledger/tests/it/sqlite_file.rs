@@ -1,6 +1,8 @@
 //! What only a file can show.
 
-use faregate_ledger::{ClaimStore, Claimed, LedgerError, Sealer, SettlementStore, SqliteLedger};
+use faregate_ledger::{
+    ClaimMove, ClaimState, ClaimStore, Claimed, LedgerError, Sealer, SettlementStore, SqliteLedger,
+};
 
 use crate::samples::{LEASE_MS, new_claim, new_settlement};
 
@@ -44,6 +46,37 @@ async fn a_reader_reads_beside_the_writer_and_writes_nothing() {
     ledger.close().await;
     drop(ledger);
     assert!(reader.find_claim(&key).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_history_from_before_rows_were_found_by_settle_id_is_read_with_what_came_after() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ledger.db");
+    let ledger = SqliteLedger::open(&path, sealer()).await.unwrap();
+    let (new, other) = (new_claim(1), new_claim(2));
+    ledger.claim(&other, LEASE_MS).await.unwrap();
+    let raw = rusqlite::Connection::open(&path).unwrap();
+    let old = "insert into journal (at_ms, actor, subject, payment_key, from_state, to_state, \
+               evidence) values (1, 'gate', 'claim', ?, '', 'OLD', '{}')";
+    raw.execute(old, [new.key.0.as_slice()]).unwrap();
+    let Claimed::Won(hold) = ledger.claim(&new, LEASE_MS).await.unwrap() else { panic!() };
+    ledger.reserve(&new_settlement(1), 1000).await.unwrap();
+    let step = ClaimMove {
+        from: ClaimState::Verified,
+        to: ClaimState::Released,
+        transaction: None,
+        evidence: serde_json::json!({}),
+    };
+    assert!(ledger.move_claim(&hold, step).await.unwrap());
+    let found = ledger.journal(&new.key).await.unwrap();
+    let found: Vec<_> = found.iter().map(|row| (&*row.subject, &*row.to_state)).collect();
+    let expected = [
+        ("claim", "OLD"),
+        ("claim", "VERIFIED"),
+        ("settlement", "RESERVED"),
+        ("claim", "RELEASED"),
+    ];
+    assert_eq!(found, expected);
 }
 
 #[tokio::test]
