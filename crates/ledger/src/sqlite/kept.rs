@@ -212,7 +212,7 @@ fn sealed(
     key: &PaymentKey,
 ) -> Result<Option<Vec<u8>>, LedgerError> {
     one(on, sql, params![key.0.as_slice()], |row| {
-        // The row that was asked for, whatever the index says.
+        // Of the claim that was asked for, whatever the index says. What is sealed names its payment.
         if bytes32(row, "payment_key")? != key.0 {
             return Err(LedgerError::Corrupt { what: "kept.payment_key" });
         }
