@@ -97,7 +97,7 @@ fn together(
         members.push(job);
         let done = match members.last_mut() {
             Some(job) if *apart > 0 => in_savepoint(connection, &mut **job),
-            Some(job) => bare(connection, &mut **job),
+            Some(job) => Ok(bare(connection, &mut **job)),
             None => Ok(Done::TakenBack),
         };
         let done = done.and_then(|done| match done {
@@ -149,15 +149,13 @@ fn keeps(connection: &Connection, job: &mut dyn Job) -> bool {
 
 /// Without a savepoint: the database sets aside a copy of each page that an operation changes in
 /// one, and nearly all operations are kept or change nothing.
-#[allow(clippy::unnecessary_wraps)] // beside the one in a savepoint
-fn bare(connection: &Connection, job: &mut dyn Job) -> Result<Done, String> {
+fn bare(connection: &Connection, job: &mut dyn Job) -> Done {
     let before = connection.total_changes();
-    let kept = keeps(connection, job);
-    Ok(match kept {
+    match keeps(connection, job) {
         true => Done::Kept,
         false if connection.total_changes() == before => Done::TakenBack,
         false => Done::Left,
-    })
+    }
 }
 
 /// An error: the savepoint could not be made or ended.
