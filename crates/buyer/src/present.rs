@@ -36,14 +36,17 @@ pub(crate) async fn present(
     let mut backoff = limits.first_backoff;
     let mut attempts = 0_u32;
     let mut transaction = None;
+    let mut last = None;
     loop {
         attempts = attempts.saturating_add(1);
         let mut pause = backoff;
         let sent =
             tokio::time::timeout(left(), exchange.send(request, &url, Some((&name, &header))))
                 .await;
-        let last = match sent.unwrap_or(Err(ExchangeError::TimedOut)) {
-            Ok(answer) => {
+        let told = match sent {
+            // Cut by our own end, this says nothing of the seller: what it said before stands.
+            Err(_) => last.take().unwrap_or_else(|| ExchangeError::TimedOut.what().to_owned()),
+            Ok(Ok(answer)) => {
                 let reading = verdict::read(&answer);
                 if reading.verdict != Verdict::Unknown {
                     return Ok(Presented { answer, reading, attempts });
@@ -51,16 +54,17 @@ pub(crate) async fn present(
                 // "At once" is no licence to hammer.
                 pause = retry_after(&answer.headers).map_or(backoff, |asked| asked.max(backoff));
                 transaction = reading.transaction.clone().or(transaction);
-                told(&answer, &reading)
+                in_words(&answer, &reading)
             }
-            Err(ExchangeError::TooLarge) => return Err(exchange.too_large(true)),
-            Err(error) => error.what().to_owned(),
+            Ok(Err(ExchangeError::TooLarge)) => return Err(exchange.too_large(true)),
+            Ok(Err(error)) => error.what().to_owned(),
         };
-        tracing::info!(attempts, last, "the outcome of a payment is unknown");
+        tracing::info!(attempts, last = told, "the outcome of a payment is unknown");
         if pause >= left() {
             let valid_before = record.valid_before;
-            return Err(BuyerError::Unresolved { attempts, last, transaction, valid_before });
+            return Err(BuyerError::Unresolved { attempts, last: told, transaction, valid_before });
         }
+        last = Some(told);
         tokio::time::sleep(pause).await;
         backoff = backoff.saturating_mul(2).min(limits.max_backoff);
     }
@@ -89,7 +93,7 @@ fn target(
     Ok((url, record.protocol.payment_header(), header))
 }
 
-fn told(answer: &Answer, reading: &Reading) -> String {
+fn in_words(answer: &Answer, reading: &Reading) -> String {
     let status = answer.status.as_u16();
     reading.reason.as_ref().map_or_else(|| status.to_string(), |why| format!("{status} {why}"))
 }

@@ -17,11 +17,7 @@ async fn all_at_once(home: &Arc<Home>, seller: &Arc<Seller>) -> Vec<Result<u16, 
     for _ in 0..64 {
         let (home, seller) = (home.clone(), seller.clone());
         runs.spawn(async move {
-            let mut config = home.config();
-            config.limits.wait = Duration::from_secs(60);
-            config.limits.request_timeout = Duration::from_secs(10);
-            let buyer = faregate_buyer::Buyer::new(config).unwrap();
-            buyer.pay(&seller.request()).await.map(|outcome| outcome.status)
+            home.buyer().pay(&seller.request()).await.map(|outcome| outcome.status)
         });
     }
     runs.join_all().await
@@ -76,7 +72,7 @@ async fn while_one_payment_is_refused_nobody_signs_another() {
 async fn a_run_that_cannot_have_its_turn_sends_nothing() {
     let home = home();
     let seller =
-        seller(|_, _| Act::After(Duration::from_millis(280), Box::new(Act::Status(200)))).await;
+        seller(|_, _| Act::After(Duration::from_secs(2), Box::new(Act::Status(200)))).await;
     let mut config = home.config();
     config.limits.wait = Duration::from_millis(50);
     let impatient = faregate_buyer::Buyer::new(config).unwrap();

@@ -308,9 +308,10 @@ impl Home {
     pub(crate) fn config(&self) -> BuyerConfig {
         let wallet = Arc::new(Wallet::from_hex(KEY).unwrap());
         let mut config = BuyerConfig::new(wallet, self.path().to_owned(), "$0.10".parse().unwrap());
+        // Longer than a busy machine stands still: who tests the end of patience uses `hurried`.
         config.limits = Limits {
-            request_timeout: Duration::from_millis(700),
-            wait: Duration::from_millis(1_500),
+            request_timeout: Duration::from_secs(10),
+            wait: Duration::from_secs(60),
             clock_skew: Duration::ZERO,
             first_backoff: Duration::from_millis(10),
             max_backoff: Duration::from_millis(50),
@@ -321,6 +322,14 @@ impl Home {
 
     pub(crate) fn buyer(&self) -> Buyer {
         Buyer::new(self.config()).unwrap()
+    }
+
+    /// A buyer that does not wait long: its runs may end with the outcome unknown.
+    pub(crate) fn hurried(&self) -> Buyer {
+        let mut config = self.config();
+        config.limits.request_timeout = Duration::from_millis(700);
+        config.limits.wait = Duration::from_millis(1_500);
+        Buyer::new(config).unwrap()
     }
 
     /// Payments on record.

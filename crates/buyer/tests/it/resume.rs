@@ -27,7 +27,7 @@ async fn mending(bad: Act, life_secs: u64) -> (Seller, Arc<AtomicBool>) {
 
 async fn run(home: &Home, seller: &Seller) -> Result<faregate_buyer::Outcome, BuyerError> {
     // A buyer of its own for each run, as from another process.
-    home.buyer().pay(&seller.request()).await
+    home.hurried().pay(&seller.request()).await
 }
 
 #[tokio::test]
@@ -35,7 +35,7 @@ async fn the_next_run_sends_the_identical_header_and_asks_for_no_new_quote() {
     for bad in [
         settle_then(Act::Status(503)),
         settle_then(Act::Cut),
-        settle_then(Act::After(Duration::from_secs(2), Box::new(Act::Deliver))),
+        settle_then(Act::After(Duration::from_secs(60), Box::new(Act::Deliver))),
         Act::Pending,
     ] {
         let (home, (seller, broken)) = (home(), mending(bad.clone(), 60).await);

@@ -6,7 +6,7 @@ use faregate_buyer::BuyerError;
 
 use crate::harness::{Act, CONTENT, Seller, home, quote_for, seller};
 
-const LONG: Duration = Duration::from_secs(2);
+const LONG: Duration = Duration::from_secs(60);
 
 fn settle_then(act: Act) -> Act {
     Act::SettleThen(Box::new(act))
@@ -37,7 +37,10 @@ async fn every_unknown_ends_in_the_content_with_one_debit() {
         Act::Refuse("settlement_pending"),
     ] {
         let (home, seller) = (home(), once(first.clone()).await);
-        let outcome = home.buyer().pay(&seller.request()).await.unwrap();
+        let mut config = home.config();
+        config.limits.request_timeout = Duration::from_secs(2);
+        let buyer = faregate_buyer::Buyer::new(config).unwrap();
+        let outcome = buyer.pay(&seller.request()).await.unwrap();
         assert_eq!((outcome.status, outcome.paid, outcome.attempts), (200, true, 2), "{first:?}");
         assert_eq!(&outcome.body[..], CONTENT.as_bytes());
         assert_eq!((seller.debits(), seller.payments().len()), (1, 2), "{first:?}");
@@ -76,7 +79,7 @@ async fn pursuit_is_bounded_and_an_absurd_retry_after_does_no_harm() {
         })
         .await;
         let begun = Instant::now();
-        let error = home.buyer().pay(&seller.request()).await.unwrap_err();
+        let error = home.hurried().pay(&seller.request()).await.unwrap_err();
         assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
         let BuyerError::Unresolved { attempts, last, .. } = error else { panic!("{error}") };
         assert!((1..=100).contains(&attempts), "{attempts}");
@@ -84,6 +87,35 @@ async fn pursuit_is_bounded_and_an_absurd_retry_after_does_no_harm() {
         seller.assert_one_authorization();
         assert_eq!(home.records(), 1);
     }
+}
+
+#[tokio::test]
+async fn what_the_seller_said_is_told_although_the_end_of_patience_cut_the_last_attempt() {
+    let home = home();
+    let seller = seller(|earlier, paid| match (paid, earlier) {
+        (false, _) => Act::Challenge,
+        (true, 0) => settle_then(Act::Says(503, "settlement_pending", None)),
+        (true, _) => Act::After(LONG, Box::new(Act::Deliver)),
+    })
+    .await;
+    let mut config = home.config();
+    config.limits.wait = Duration::from_secs(1);
+    let error = faregate_buyer::Buyer::new(config).unwrap().pay(&seller.request()).await;
+    let Err(BuyerError::Unresolved { attempts: 2, last, .. }) = error else { panic!("{error:?}") };
+    assert_eq!(last, "503 settlement_pending");
+}
+
+#[tokio::test]
+async fn a_seller_that_says_nothing_until_the_end_of_patience_did_not_answer() {
+    let home = home();
+    let seller = seller(|_, paid| match paid {
+        false => Act::Challenge,
+        true => Act::After(LONG, Box::new(Act::Deliver)),
+    })
+    .await;
+    let error = home.hurried().pay(&seller.request()).await;
+    let Err(BuyerError::Unresolved { last, .. }) = error else { panic!("{error:?}") };
+    assert_eq!(last, "the seller did not answer in time");
 }
 
 #[tokio::test]

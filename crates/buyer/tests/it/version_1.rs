@@ -92,7 +92,7 @@ async fn a_quote_signs_nothing_and_the_limit_holds() {
 #[tokio::test]
 async fn every_unknown_ends_in_the_content_with_one_debit() {
     for first in [
-        Act::After(Duration::from_secs(2), Box::new(Act::Deliver)),
+        Act::After(Duration::from_secs(60), Box::new(Act::Deliver)),
         Act::Cut,
         Act::Pending,
         Act::Status(500),
@@ -107,7 +107,10 @@ async fn every_unknown_ends_in_the_content_with_one_debit() {
             (true, _) => settle_then(Act::Deliver),
         })
         .await;
-        let outcome = home.buyer().pay(&seller.request()).await.unwrap();
+        let mut config = home.config();
+        config.limits.request_timeout = Duration::from_secs(2);
+        let buyer = faregate_buyer::Buyer::new(config).unwrap();
+        let outcome = buyer.pay(&seller.request()).await.unwrap();
         assert_eq!((outcome.status, outcome.paid, outcome.attempts), (200, true, 2), "{first:?}");
         assert_eq!(*seller.books.names.lock().unwrap(), [X_PAYMENT; 2]);
         seller.assert_one_authorization();
@@ -126,7 +129,7 @@ async fn the_journal_keeps_the_version_for_the_next_run() {
             (true, false) => settle_then(Act::Deliver),
         })
         .await;
-        let _ = home.buyer().pay(&seller.request()).await;
+        let _ = home.hurried().pay(&seller.request()).await;
         assert_eq!(home.records(), 1, "{bad:?}");
         broken.store(false, Ordering::SeqCst);
         let outcome = home.buyer().pay(&seller.request()).await.unwrap();
