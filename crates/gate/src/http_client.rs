@@ -12,6 +12,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use crate::body::GateBody;
 use crate::limits;
+use crate::writes_last::ToWriteLast;
 
 /// Why a client could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -36,8 +37,8 @@ pub enum ClientError {
 
 #[derive(Clone)]
 pub(crate) enum HttpClient {
-    Plain(Client<HttpConnector, GateBody>),
-    Tls(Client<HttpsConnector<HttpConnector>, GateBody>),
+    Plain(Client<ToWriteLast<HttpConnector>, GateBody>),
+    Tls(Client<HttpsConnector<ToWriteLast<HttpConnector>>, GateBody>),
 }
 
 impl HttpClient {
@@ -51,7 +52,7 @@ impl HttpClient {
             .pool_idle_timeout(limits::POOL_IDLE_TIMEOUT)
             .pool_max_idle_per_host(limits::POOL_MAX_IDLE);
         if !tls {
-            return Ok(Self::Plain(builder.build(connector)));
+            return Ok(Self::Plain(builder.build(ToWriteLast(connector))));
         }
         connector.enforce_http(false);
         let connector = HttpsConnectorBuilder::new()
@@ -59,7 +60,7 @@ impl HttpClient {
             .map_err(ClientError::Roots)?
             .https_only()
             .enable_http1()
-            .wrap_connector(connector);
+            .wrap_connector(ToWriteLast(connector));
         Ok(Self::Tls(builder.build(connector)))
     }
 

@@ -78,6 +78,7 @@ mod serve;
 mod service;
 mod sweep;
 mod version;
+mod writes_last;
 
 pub use body::{BoxError, GateBody};
 pub use books::{AssetLimits, DeferredConfig};

@@ -32,8 +32,16 @@ const UNTRUSTED: &[&str] = &["forwarded", "x-real-ip"];
 const UNTRUSTED_PREFIX: &str = "x-forwarded-";
 
 /// Address of the client, put into a request's extensions by [`crate::serve`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PeerAddr(pub SocketAddr);
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerAddr(HeaderValue);
+
+impl From<SocketAddr> for PeerAddr {
+    fn from(address: SocketAddr) -> Self {
+        // Said once for all requests of a connection. No address has a byte that no header has.
+        let text = HeaderValue::try_from(address.ip().to_string());
+        Self(text.unwrap_or_else(|_| HeaderValue::from_static("unknown")))
+    }
+}
 
 /// How the proxy reaches the application.
 #[derive(Clone, Debug)]
@@ -144,7 +152,7 @@ impl Service<Request<GateBody>> for ReverseProxy {
 impl Inner {
     async fn forward(&self, mut request: Request<GateBody>) -> Response<GateBody> {
         let tunnel = tunnel::wanted(&mut request);
-        let peer = request.extensions().get::<PeerAddr>().copied();
+        let peer = request.extensions().get::<PeerAddr>().cloned();
         let id = request.extensions().get::<RequestId>().cloned();
         let Some(uri) = self.target(request.uri()) else {
             return Refusal::of(Reason::AmbiguousPath).into_response();
@@ -206,8 +214,7 @@ impl Inner {
         for (name, value) in &self.told {
             headers.insert(name, value.clone());
         }
-        let peer = peer.map(|PeerAddr(address)| HeaderValue::try_from(address.ip().to_string()));
-        if let Some(Ok(value)) = peer {
+        if let Some(PeerAddr(value)) = peer {
             headers.insert(FORWARDED_FOR, value);
         }
     }

@@ -19,6 +19,7 @@ use tower::Service;
 use crate::body::GateBody;
 use crate::limits;
 use crate::proxy::PeerAddr;
+use crate::writes_last::WritesLast;
 
 /// Pause after an accept error such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -91,7 +92,7 @@ async fn accept(
     let seat = Arc::clone(seats).acquire_owned().await.map_err(io::Error::other)?;
     let (stream, peer) = listener.accept().await?;
     stream.set_nodelay(true)?;
-    Ok((stream, PeerAddr(peer), seat))
+    Ok((stream, PeerAddr::from(peer), seat))
 }
 
 fn connection<S>(
@@ -109,7 +110,7 @@ fn connection<S>(
     S::Future: Send,
 {
     let with_peer = tower::util::MapRequest::new(service, move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(peer.clone());
         request
     });
     let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
@@ -120,7 +121,10 @@ fn connection<S>(
         .max_headers(limits::MAX_HEADER_FIELDS)
         .max_buf_size(faregate_protocol::header::MAX_LIST_BYTES);
     let serving = builder
-        .serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(with_peer))
+        .serve_connection_with_upgrades(
+            WritesLast::new(TokioIo::new(stream)),
+            TowerToHyperService::new(with_peer),
+        )
         .into_owned();
     let serving = graceful.watch(serving);
     tokio::spawn(async move {

@@ -45,7 +45,7 @@ impl Front {
     }
 
     async fn send(&self, mut request: Request<GateBody>) -> Seen {
-        request.extensions_mut().insert(PeerAddr("192.0.2.7:1234".parse().unwrap()));
+        request.extensions_mut().insert(PeerAddr::from(SocketAddr::from(([192, 0, 2, 7], 1234))));
         let service = GateLayer::new(Arc::clone(&self.gate)).layer(self.proxy.clone());
         let Ok(response) = service.oneshot(request).await;
         Seen::of(response).await
