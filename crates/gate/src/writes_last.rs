@@ -4,7 +4,8 @@
 //! A write to a process that sleeps wakes it, which costs as much as the write itself. Where many
 //! requests are under way, whoever writes after each read wakes its peer for one message, and the
 //! peer is asleep again before the next. Written together, the first message wakes it and the others
-//! find it at work. Where nothing else is ready, the write follows at once.
+//! find it at work. Where nothing else is ready, the write follows at once, and so does an answer to
+//! what was read a moment ago.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -26,6 +27,7 @@ const SHORT: usize = 1024;
 pub(crate) struct WritesLast<T> {
     stream: T,
     has_turn: bool,
+    has_just_read: bool,
     is_only_thread: bool,
 }
 
@@ -33,11 +35,17 @@ impl<T> WritesLast<T> {
     /// For the runtime that this is called in; outside of one it writes at once.
     pub(crate) fn new(stream: T) -> Self {
         let threads = Handle::try_current().map(|runtime| runtime.metrics().num_workers());
-        Self { stream, has_turn: false, is_only_thread: threads.is_ok_and(|threads| threads == 1) }
+        Self {
+            stream,
+            has_turn: false,
+            has_just_read: false,
+            is_only_thread: threads.is_ok_and(|threads| threads == 1),
+        }
     }
 
     fn poll_turn(&mut self, cx: &Context<'_>) -> Poll<()> {
-        if self.has_turn || !self.is_only_thread {
+        // An answer that is known at once is not worth a second look at its connection.
+        if self.has_turn || self.has_just_read || !self.is_only_thread {
             return Poll::Ready(());
         }
         self.has_turn = true;
@@ -64,7 +72,9 @@ impl<T: Read + Unpin> Read for WritesLast<T> {
         cx: &mut Context<'_>,
         into: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, into)
+        let read = Pin::new(&mut self.stream).poll_read(cx, into);
+        self.has_just_read = read.is_ready();
+        read
     }
 }
 
@@ -147,7 +157,24 @@ mod tests {
     struct Noted {
         name: &'static str,
         at_once: usize,
+        has_to_read: bool,
         order: Order,
+    }
+
+    fn poll_read(stream: &mut WritesLast<Noted>, cx: &mut Context<'_>) -> bool {
+        let mut bytes = [0; 1];
+        let mut into = hyper::rt::ReadBuf::new(&mut bytes);
+        Pin::new(stream).poll_read(cx, into.unfilled()).is_ready()
+    }
+
+    impl Read for Noted {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _cx: &mut Context<'_>,
+            _into: ReadBufCursor<'_>,
+        ) -> Poll<io::Result<()>> {
+            if self.has_to_read { Poll::Ready(Ok(())) } else { Poll::Pending }
+        }
     }
 
     impl Write for Noted {
@@ -174,14 +201,18 @@ mod tests {
     async fn send(stream: &mut WritesLast<Noted>, text: &str) {
         let mut left = text.as_bytes();
         while !left.is_empty() {
-            let written = std::future::poll_fn(|cx| Pin::new(&mut *stream).poll_write(cx, left));
+            // As a connection that is served does: each look at it is one for a request, too.
+            let written = std::future::poll_fn(|cx| {
+                poll_read(stream, cx);
+                Pin::new(&mut *stream).poll_write(cx, left)
+            });
             left = &left[written.await.unwrap()..];
         }
         std::future::poll_fn(|cx| Pin::new(&mut *stream).poll_flush(cx)).await.unwrap();
     }
 
     async fn reads_and_writes(name: &'static str, order: Order) {
-        let noted = Noted { name, at_once: 2, order: order.clone() };
+        let noted = Noted { name, at_once: 2, has_to_read: false, order: order.clone() };
         let mut stream = WritesLast::new(noted);
         for text in ["abc", "de"] {
             order.lock().unwrap().push(format!("{name} reads"));
@@ -219,9 +250,21 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn with_more_threads_than_one_nothing_waits() {
-        let mut stream = WritesLast::new(Noted { name: "1", at_once: 9, order: Order::default() });
-        let first = Pin::new(&mut stream).poll_write(&mut Context::from_waker(Waker::noop()), b"a");
-        assert!(first.is_ready());
+        assert!(writes_at_once(false));
+    }
+
+    #[tokio::test]
+    async fn what_is_known_as_soon_as_it_was_asked_is_written_at_once() {
+        assert!(writes_at_once(true));
+        assert!(!writes_at_once(false));
+    }
+
+    fn writes_at_once(after_a_read: bool) -> bool {
+        let order = Order::default();
+        let noted = Noted { name: "1", at_once: 9, has_to_read: after_a_read, order };
+        let (mut stream, cx) = (WritesLast::new(noted), &mut Context::from_waker(Waker::noop()));
+        assert_eq!(poll_read(&mut stream, cx), after_a_read);
+        Pin::new(&mut stream).poll_write(cx, b"a").is_ready()
     }
 
     #[test]
