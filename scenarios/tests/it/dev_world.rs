@@ -30,9 +30,10 @@ impl DevWorld {
         let base = ports::row(5);
         let mut command = service::faregate();
         command.args(["dev", "--json", "--port-base", &base.to_string()]).args(arguments);
+        // A world that is killed leaves its ledger behind: here it goes with its state.
+        command.env("XDG_STATE_HOME", state.path()).env("TMPDIR", state.path());
         let started = Instant::now();
-        let mut service =
-            Service::start("faregate dev", command.env("XDG_STATE_HOME", state.path()));
+        let mut service = Service::start("faregate dev", &mut command);
         let said = serde_json::from_str(&service.line()).unwrap();
         Self { ready_after: started.elapsed(), service, said, base, state }
     }
