@@ -18,8 +18,8 @@ use hyper_util::client::legacy::connect::{Connected, Connection};
 use tokio::runtime::Handle;
 use tower::Service;
 
-/// Bytes of a head with a small body.
-const SHORT: usize = 1024;
+/// Bytes of a head with a small body, such as a challenge in both versions of the protocol.
+const SHORT: usize = 2048;
 
 /// A connection of which every first write after a flush goes to the end of the scheduler's queue,
 /// where the runtime has one thread. With more of them, one that rests would be woken to take over
